@@ -1,0 +1,1 @@
+"""Durable runs: journaled replay, waitpoints, alarms, resume and cancel on plain SQL."""

@@ -1,0 +1,12 @@
+"""The sandbox app."""
+
+from __future__ import annotations
+
+from django.apps import AppConfig
+
+
+class SandboxConfig(AppConfig):
+    """See the package's docstring."""
+
+    name = "sandbox"
+    verbose_name = "Sandbox"

@@ -1,0 +1,48 @@
+"""The admin site: a home that answers "what needs me?"."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from django.contrib import admin
+from django.http import HttpRequest
+from django.template.response import TemplateResponse
+
+
+@dataclass(frozen=True, kw_only=True)
+class Card:
+    """A number on the home page that asks for somebody."""
+
+    title: str
+    count: int
+    #: Where to go to do something about it.
+    url: str
+    #: One line: what it means, or what to do.
+    text: str
+    #: ``calm`` when the count is fine, ``notice`` or ``alarm`` when it is not.
+    tone: str = "calm"
+
+
+#: Filled by each app in ``AppConfig.ready``: a function of the request that gives its cards.
+CARDS: list[Callable[[HttpRequest], list[Card]]] = []
+
+
+class ZelavisAdminSite(admin.AdminSite):
+    """Django's admin with our home, name and styles."""
+
+    site_header = "Zelavis"
+    site_title = "Zelavis"
+    index_title = "What needs you"
+    enable_nav_sidebar = True
+
+    def index(self, request: HttpRequest, extra_context: dict[str, object] | None = None) -> TemplateResponse:
+        from zelavis.models import AuditEvent, Heartbeat
+
+        context: dict[str, object] = {
+            "cards": [card for provider in CARDS for card in provider(request)],
+            "audit_events": AuditEvent.objects.all()[:10],
+            "heartbeats": Heartbeat.objects.order_by("name"),
+            **(extra_context or {}),
+        }
+        return super().index(request, context)

@@ -1,0 +1,19 @@
+"""Prefixed, time-ordered identifiers: ``run_0193…`` sorts by the time it was made."""
+
+from __future__ import annotations
+
+import secrets
+import time
+
+_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+
+
+def make(prefix: str, *, now_ms: int | None = None) -> str:
+    """``{prefix}_`` and 26 lower-case base-32 characters: 48 bits of milliseconds, 80 random bits (a ULID)."""
+    stamp = time.time_ns() // 1_000_000 if now_ms is None else now_ms
+    number = (stamp << 80) | secrets.randbits(80)
+    characters = []
+    for _ in range(26):
+        characters.append(_ALPHABET[number & 31])
+        number >>= 5
+    return f"{prefix}_{''.join(reversed(characters))}"
