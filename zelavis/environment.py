@@ -33,7 +33,7 @@ class Environment:
     secret_key_given: bool
     #: Django's database settings, from ``ZELAVIS_DATABASE_URL`` (``sqlite:///path`` or ``postgresql://…``).
     database: dict[str, object] = field(repr=False)
-    #: Celery's broker; ``memory://`` is the embedded default and only rings inside ``manage.py up``.
+    #: Celery's broker; ``memory://localhost/`` is the embedded default and only rings inside ``manage.py up``.
     broker_url: str = field(repr=False)
     #: Host names the server answers to.
     allowed_hosts: tuple[str, ...]
@@ -174,7 +174,7 @@ def _database(url: str, data_dir: Path, synchronous: str) -> dict[str, object]:
 
 def _broker(url: str) -> str:
     if not url:
-        return "memory://"
+        return "memory://localhost/"
     if urlsplit(url).scheme not in ("memory", "redis", "rediss", "amqp", "amqps"):
         raise ConfigurationError("ZELAVIS_BROKER_URL: expected redis://… or amqp://…; unset: the in-memory broker.")
     return url

@@ -6,5 +6,8 @@ import os
 
 from django.core.wsgi import get_wsgi_application
 
+from zelavis.embedded import watch_parent
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "zelavis.settings")
 application = get_wsgi_application()
+watch_parent()

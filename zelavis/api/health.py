@@ -6,6 +6,11 @@ from django.db import DatabaseError, connection
 from django.http import HttpRequest, JsonResponse
 from django.views.decorators.http import require_safe
 
+from zelavis import heartbeat, wakeups
+
+#: A row due for longer than this is overdue: beat or the workers do not keep up, or are gone.
+OVERDUE_SECONDS = 30
+
 
 @require_safe
 def healthz(request: HttpRequest) -> JsonResponse:
@@ -15,10 +20,23 @@ def healthz(request: HttpRequest) -> JsonResponse:
 
 @require_safe
 def readyz(request: HttpRequest) -> JsonResponse:
-    """200 when every part is well, else 503; ``checks`` names each part: ``ok`` or what is wrong."""
+    """200 when this server can take requests, else 503; ``checks`` names each part: ``ok`` or what is wrong.
+
+    A missing worker or beat is told but does not make a web server unready: what it accepts is kept for them.
+    """
     checks = {"database": _database()}
-    ok = all(state == "ok" for state in checks.values())
+    ok = checks["database"] == "ok"
+    if ok:
+        missing = heartbeat.missing()
+        checks |= {name: "not seen for a minute" if name in missing else "ok" for name in heartbeat.EXPECTED}
+        checks["wakeups"] = ", ".join(f"{name} overdue by {by:.0f} s" for name, by in overdue()) or "ok"
     return JsonResponse({"ok": ok, "service": "zelavis", "checks": checks}, status=200 if ok else 503)
+
+
+def overdue() -> list[tuple[str, float]]:
+    """The wake sources that wait for longer than they should, with by how many seconds."""
+    found = ((source.name, source.seconds_until_next()) for source in wakeups.SOURCES)
+    return [(name, -left) for name, left in found if left is not None and left < -OVERDUE_SECONDS]
 
 
 def _database() -> str:
