@@ -1,4 +1,4 @@
-"""Rows of the core: tokens and the audit log, registry entries, deployments and activations."""
+"""Rows of the platform itself: tokens, the audit log, heartbeats, kept answers."""
 
 from __future__ import annotations
 
@@ -71,3 +71,27 @@ class Heartbeat(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class IdempotencyKey(models.Model):
+    """A request that must not be done twice, and its answer. Kept for a day."""
+
+    #: Whose key it is: ``token:4``, ``user:1``. Two callers may use the same key.
+    caller = models.CharField(max_length=120)
+    key = models.CharField(max_length=255)
+    #: SHA-256 of method, path and body.
+    fingerprint = models.CharField(max_length=64)
+    #: Status of the kept answer; ``None`` while the first request is at work.
+    status = models.PositiveSmallIntegerField(null=True)
+    body = models.TextField(blank=True)
+    #: JSON object of the answer's headers worth keeping (``Location``, ``ETag``).
+    headers = models.TextField(default="{}")
+    created_at = models.DateTimeField()
+    #: While at work: until when the first request is believed to live. After it: when the row may go.
+    expires_at = models.DateTimeField(db_index=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["caller", "key"], name="idempotency_key_once")]
+
+    def __str__(self) -> str:
+        return f"{self.caller} {self.key}"
