@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
+
 from django.apps import AppConfig
 
 
@@ -12,4 +15,9 @@ class ZelavisConfig(AppConfig):
     verbose_name = "Plugins"
 
     def ready(self) -> None:
-        from zelavis import checks  # noqa: F401  registers the system checks
+        from zelavis import admin, checks  # noqa: F401  checks registers the system checks
+
+        # Django's autodiscovery finds this package already imported (its apps module names the site), so its pages
+        # are brought in here.
+        for page in pkgutil.iter_modules(admin.__path__):
+            importlib.import_module(f"zelavis.admin.{page.name}")

@@ -86,8 +86,19 @@ def from_exception(exception: Exception) -> errors.ZelavisError:
             return errors.PayloadTooLarge()
         case exceptions.APIException() if exception.status_code < status.HTTP_500_INTERNAL_SERVER_ERROR:
             return errors.InvalidRequest(str(exception.detail))
+        case _ if isinstance(getattr(exception, "code", None), str) and isinstance(
+            getattr(exception, "status", None), int
+        ):
+            # The sandbox stands below the shared nouns; its errors have the same members.
+            return _adopt(exception)
         case _:
             return errors.ZelavisError()
+
+
+def _adopt(exception: Any) -> errors.ZelavisError:
+    adopted = errors.ZelavisError(str(getattr(exception, "message", exception)), **getattr(exception, "members", {}))
+    adopted.code, adopted.status = exception.code, exception.status  # type: ignore[misc]
+    return adopted
 
 
 def _headers(error: errors.ZelavisError) -> dict[str, str]:
