@@ -139,6 +139,11 @@ CELERY_WORKER_MAX_TASKS_PER_CHILD = 1000
 CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULER = "runs.scheduler:AlarmScheduler"
 DJANGO_CELERY_BEAT_TZ_AWARE = True
+# Static jobs, put into the database by beat, where the admin can see and pause them. What has a due time of its own is
+# no job: it is a row, and `zelavis.wakeups` tells beat of it.
+CELERY_BEAT_SCHEDULE: dict[str, dict[str, object]] = {
+    "zelavis: sign of life": {"task": "zelavis.tasks.sign_of_life", "schedule": 15, "options": {"expires": 15}},
+}
 
 LOGGING = {
     "version": 1,
