@@ -41,6 +41,24 @@ def api(db: None) -> Any:
     return client
 
 
+@pytest.fixture(scope="session")
+def postgresql_server() -> Iterator[Any]:
+    """A private PostgreSQL for the session (tests.services.PostgreSQL)."""
+    from tests import services
+
+    with services.postgresql() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[Any]:
+    """A private Redis for the session (tests.services.Redis)."""
+    from tests import services
+
+    with services.redis_server() as server:
+        yield server
+
+
 @pytest.fixture
 def root() -> Path:
     """The checkout."""
