@@ -1,4 +1,4 @@
-"""Real PostgreSQL and Redis for tests and benchmarks: private, on free loopback ports, started, stopped and broken here.
+"""Real PostgreSQL and Redis for tests: private, on free loopback ports, started, stopped and broken here.
 
 Both come from Debian packages. PostgreSQL refuses to run as root, so as root it runs as the ``postgres`` user.
 """

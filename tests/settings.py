@@ -26,4 +26,5 @@ from zelavis.settings import *  # noqa: E402, F403
 os.environ["DJANGO_SETTINGS_MODULE"] = "zelavis.settings"
 # The cheapest hash: tests make users, they do not guard them.
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
 Path(STATIC_ROOT).mkdir()  # type: ignore[name-defined]  # noqa: F405
