@@ -1,0 +1,82 @@
+"""Headless Chromium for the admin: signed in, watched for errors, checked with axe."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from tests.server import ROOT, Server
+
+AXE_VERSION = "4.14.1"
+#: Nothing of Chromium's own talks to the outside.
+FLAGS = [
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
+    *("--disable-component-update", "--disable-sync", "--disable-default-apps"),
+]
+
+
+def axe_script() -> str:
+    """The source of axe-core, from npm, kept under build/."""
+    folder = ROOT / "build" / f"axe-{AXE_VERSION}"
+    script = folder / "node_modules" / "axe-core" / "axe.min.js"
+    if not script.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        command = ["npm", "install", "--silent", "--no-audit", "--no-fund", "--prefix", str(folder)]
+        subprocess.run([*command, f"axe-core@{AXE_VERSION}"], check=True)
+    return script.read_text(encoding="utf-8")
+
+
+@contextlib.contextmanager
+def chromium() -> Iterator[Browser]:
+    """Debian's Chromium, without a window."""
+    executable = shutil.which("chromium")
+    assert executable, "Chromium is not installed"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@contextlib.contextmanager
+def session(browser: Browser, server: Server, *, width: int = 1280, scheme: Any = "light") -> Iterator[Page]:
+    """A signed-in page."""
+    # bypass_csp lets axe be injected; the policy itself is proven by a page without it.
+    context = browser.new_context(
+        base_url=server.url, viewport={"width": width, "height": 900}, color_scheme=scheme, bypass_csp=True
+    )
+    page = context.new_page()
+    sign_in(page, server)
+    yield page
+    context.close()
+
+
+def sign_in(page: Page, server: Server) -> None:
+    """As a person would."""
+    page.goto("/admin/login/")
+    page.fill("#id_username", server.user)
+    page.fill("#id_password", server.password)
+    page.click("input[type=submit]")
+    page.wait_for_url("**/admin/")
+
+
+def violations(page: Page, script: str) -> list[str]:
+    """What axe finds on the present page: rule, impact and the elements."""
+    page.evaluate(script)
+    found = page.evaluate("async () => (await axe.run(document, {resultTypes: ['violations']})).violations")
+    return [
+        f"{item['id']} ({item['impact']}): {', '.join(node['target'][0] for node in item['nodes'][:4])}"
+        for item in found
+    ]
+
+
+def screenshot(page: Page, name: str) -> None:
+    """Keep a picture under build/, outside the repository."""
+    folder = Path(ROOT) / "build" / "screenshots"
+    folder.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=str(folder / f"{name}.png"), full_page=True)
