@@ -120,7 +120,7 @@ def running(data: Path, *arguments: str, port: int | None = None, **variables: s
             printed += line
             if line.startswith("ready"):
                 break
-        assert "ready" in printed, printed
+        assert "ready (Ctrl-C" in printed, printed
         server = Server(process, port, printed)
         with server.api:
             yield server
