@@ -21,3 +21,6 @@ class ZelavisConfig(AppConfig):
         # are brought in here.
         for page in pkgutil.iter_modules(admin.__path__):
             importlib.import_module(f"zelavis.admin.{page.name}")
+        from zelavis import startup
+
+        startup.connect()

@@ -127,3 +127,201 @@ class Unavailable(ZelavisError):
 
     code = "unavailable"
     status = 503
+
+
+# --- registry ----------------------------------------------------------------------------------------------------
+
+
+class UnknownPlugin(NotFound):
+    """There is no plugin of this name in the registry."""
+
+    code = "unknown_plugin"
+
+
+class PluginExists(Conflict):
+    """A plugin of this name is already in the registry."""
+
+    code = "plugin_exists"
+
+
+class RegistryContended(Conflict):
+    """The registry changed during all 8 attempts to change it; try again."""
+
+    code = "registry_contended"
+
+
+class RegistryMalformed(ZelavisError):
+    """The stored registry cannot be understood, so nothing of it is run."""
+
+    code = "registry_malformed"
+    status = 500
+
+
+class PluginInstalled(Conflict):
+    """The plugin is installed; uninstall it first."""
+
+    code = "plugin_installed"
+
+
+class PluginNotInstalled(Conflict):
+    """The plugin is not installed."""
+
+    code = "plugin_not_installed"
+
+
+class PluginBlocked(Conflict):
+    """The plugin is blocked and cannot be activated."""
+
+    code = "plugin_blocked"
+
+
+class InvalidSettings(ZelavisError):
+    """The settings are not valid under the plugin's settings schema."""
+
+    code = "invalid_settings"
+    status = 422
+
+
+# --- activation --------------------------------------------------------------------------------------------------
+
+
+class ActivationInProgress(Conflict):
+    """Another activation of this plugin is at work; wait for it or look at it."""
+
+    code = "activation_in_progress"
+
+
+class ConsentRequired(Conflict):
+    """This version asks for capabilities that were not consented to; repeat the request with this consent."""
+
+    code = "consent_required"
+
+
+class ConsentOutdated(Conflict):
+    """The consent given is for other capabilities than this version asks for."""
+
+    code = "consent_outdated"
+
+
+class NothingToUpdate(Conflict):
+    """This version is the one that serves."""
+
+    code = "nothing_to_update"
+
+
+class NothingToRollBack(Conflict):
+    """There is no earlier version to go back to."""
+
+    code = "nothing_to_roll_back"
+
+
+class NotRetryable(Conflict):
+    """Only the newest failed activation of a plugin can be tried again."""
+
+    code = "not_retryable"
+
+
+class ActivationFailed(ZelavisError):
+    """The activation failed; its timeline says where and why."""
+
+    code = "activation_failed"
+    status = 422
+
+
+class UnknownAdapter(ZelavisError):
+    """There is no adapter of this name."""
+
+    code = "unknown_adapter"
+    status = 422
+
+
+class AdapterNotConfigured(ZelavisError):
+    """This adapter lacks a part of its configuration."""
+
+    code = "adapter_not_configured"
+    status = 409
+
+
+# --- workers -----------------------------------------------------------------------------------------------------
+
+
+class WorkerNotFound(NotFound):
+    """There is no such plugin worker in the dispatch namespace."""
+
+    code = "worker_not_found"
+
+
+class WorkerBadAnswer(ZelavisError):
+    """The plugin worker answered with something that is not an answer of the protocol."""
+
+    code = "worker_bad_answer"
+    status = 502
+
+
+class WorkerUnreachable(ZelavisError):
+    """The plugin worker could not be reached in time."""
+
+    code = "worker_unreachable"
+    status = 504
+
+
+# --- hooks and routes --------------------------------------------------------------------------------------------
+
+
+class UnknownHook(NotFound):
+    """There is no hook of this name in the catalogue."""
+
+    code = "unknown_hook"
+
+
+class HookNotFireable(ZelavisError):
+    """This hook is fired by the platform alone."""
+
+    code = "hook_not_fireable"
+    status = 400
+
+
+class InvalidEvent(ZelavisError):
+    """The event does not fit the hook's schema."""
+
+    code = "invalid_event"
+    status = 400
+
+
+class HookRejected(ZelavisError):
+    """A plugin rejected this."""
+
+    code = "hook_rejected"
+    status = 422
+
+
+class HookInTransaction(Conflict):
+    """Plugins listen before this change, and they cannot be asked inside a database transaction."""
+
+    code = "hook_in_transaction"
+
+
+class HookLoop(Conflict):
+    """This event came from a chain of plugins that set each other off, and the chain is cut here."""
+
+    code = "hook_loop"
+
+
+class PluginRouteNotFound(NotFound):
+    """The plugin has no such route."""
+
+    code = "plugin_route_not_found"
+
+
+class PluginFailed(ZelavisError):
+    """The plugin failed to answer."""
+
+    code = "plugin_failed"
+    status = 502
+
+
+class PluginResting(ZelavisError):
+    """The plugin failed repeatedly and is let rest."""
+
+    code = "plugin_resting"
+    status = 503

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 import time
 
@@ -11,7 +12,17 @@ _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 def make(prefix: str, *, now_ms: int | None = None) -> str:
     """``{prefix}_`` and 26 lower-case base-32 characters: 48 bits of milliseconds, 80 random bits (a ULID)."""
     stamp = time.time_ns() // 1_000_000 if now_ms is None else now_ms
-    number = (stamp << 80) | secrets.randbits(80)
+    return _render(prefix, stamp, secrets.randbits(80))
+
+
+def derive(prefix: str, *parts: str, now_ms: int) -> str:
+    """The one identifier of ``parts`` at a moment: whoever asks again gets the same, so work is not done twice."""
+    digest = hashlib.sha256("\0".join((prefix, *parts)).encode()).digest()
+    return _render(prefix, now_ms, int.from_bytes(digest[:10]))
+
+
+def _render(prefix: str, stamp: int, tail: int) -> str:
+    number = (stamp << 80) | tail
     characters = []
     for _ in range(26):
         characters.append(_ALPHABET[number & 31])

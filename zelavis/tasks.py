@@ -1,13 +1,33 @@
-"""Celery tasks of the core. Each is a doorbell: it looks into the database and does what is due."""
+"""Celery tasks of the core. A task looks into the database and does what it finds there."""
 
 from __future__ import annotations
 
 from celery import shared_task
 
-from zelavis import heartbeat
+from zelavis import activation
+from zelavis.hooks import events
+from zelavis.hooks.sources import schedules
 
 
-@shared_task(name="zelavis.tasks.sign_of_life")
-def sign_of_life() -> None:
-    """Rung by beat every few seconds: that this runs proves beat, broker and worker together."""
-    heartbeat.record("worker")
+@shared_task(name="zelavis.tasks.deliver_hook")
+def deliver_hook(event_id: str) -> None:
+    """The bell of one hook event."""
+    events.deliver(event_id)
+
+
+@shared_task(name="zelavis.tasks.sweep_hooks")
+def sweep_hooks() -> None:
+    """Hook events that are due and that nobody delivers."""
+    events.sweep()
+
+
+@shared_task(name="zelavis.tasks.sweep_activations")
+def sweep_activations() -> None:
+    """Polls of pending activations, and attempts whose process died."""
+    activation.sweep()
+
+
+@shared_task(name="zelavis.tasks.tick_schedules")
+def tick_schedules() -> None:
+    """Schedules whose time came."""
+    schedules.tick()

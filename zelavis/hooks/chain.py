@@ -1,0 +1,43 @@
+"""Which chain of events the present work belongs to, so that plugins that set each other off are cut short."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+from zelavis import identifiers
+
+#: Plugins one event may pass through before its chain is cut.
+MAX_DEPTH = 4
+#: Events one first event may lead to.
+MAX_EVENTS = 100
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chain:
+    """Where an event comes from."""
+
+    #: Shared by everything one first event led to.
+    correlation: str
+    #: Plugins passed through so far.
+    depth: int
+
+
+_current: ContextVar[Chain | None] = ContextVar("hook_chain", default=None)
+
+
+def current() -> Chain:
+    """The chain of the present work; a new one outside of any plugin's call."""
+    return _current.get() or Chain(correlation=identifiers.make("cor"), depth=0)
+
+
+@contextmanager
+def within(correlation: str, depth: int) -> Iterator[None]:
+    """What happens inside was caused by a plugin's call at ``depth``."""
+    token = _current.set(Chain(correlation=correlation, depth=depth + 1))
+    try:
+        yield
+    finally:
+        _current.reset(token)

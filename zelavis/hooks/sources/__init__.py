@@ -1,0 +1,1 @@
+"""Where hooks come from: models of the host, schedules; the API is the third."""

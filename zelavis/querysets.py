@@ -1,0 +1,48 @@
+"""Questions asked of the core's rows in more than one place."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, TypeVar
+
+from django.db.models import Manager, Min, Model, QuerySet
+
+from zelavis.models import Activation, HookEvent, PluginEntry, Schedule
+
+Row = TypeVar("Row", bound=Model)
+
+
+def installed() -> QuerySet[PluginEntry]:
+    """Entries the operator wants installed."""
+    return PluginEntry.objects.filter(status=PluginEntry.Status.INSTALLED)
+
+
+def unfinished() -> QuerySet[Activation]:
+    """Activations that still need somebody."""
+    return Activation.objects.filter(finished_at=None)
+
+
+def due_activations(now: datetime) -> QuerySet[Activation]:
+    """Activations whose lease ran out or whose next poll is due, longest waiting first."""
+    return Activation.objects.filter(wake_at__lte=now).order_by("wake_at")
+
+
+def due_events(now: datetime) -> QuerySet[HookEvent]:
+    """Hook events that nobody is delivering and that should be, longest waiting first."""
+    return HookEvent.objects.filter(wake_at__lte=now).order_by("wake_at")
+
+
+def due_schedules(now: datetime) -> QuerySet[Schedule]:
+    """Schedules whose time came, of plugins that serve."""
+    return Schedule.objects.filter(next_at__lte=now, entry__serving__isnull=False).order_by("next_at")
+
+
+def earliest(rows: QuerySet[Any] | Manager[Any], column: str) -> datetime | None:
+    """The earliest value of an indexed column."""
+    value: datetime | None = rows.aggregate(earliest=Min(column))["earliest"]
+    return value
+
+
+def claim(rows: QuerySet[Row], pk: Any, *, due: datetime, **changes: Any) -> bool:
+    """Take one due row: a conditional UPDATE, so that of two processes one gets it. ``rows`` has ``wake_at``."""
+    return rows.filter(pk=pk, wake_at__lte=due).update(**changes) == 1
