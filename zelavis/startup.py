@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from zelavis import wakeups
+from django.db.models.signals import post_migrate
+
+from zelavis import roles, wakeups
 from zelavis.activation import reconcile
 from zelavis.hooks import events
 from zelavis.hooks.sources import models as content
@@ -10,7 +12,8 @@ from zelavis.hooks.sources import schedules
 
 
 def connect() -> None:
-    """Bind content models to hooks, and tell beat what waits for a time."""
+    """Bind content models to hooks, keep the roles current, and tell beat what waits for a time."""
+    post_migrate.connect(roles.synchronize, dispatch_uid="zelavis.roles")
     content.connect()
     wakeups.SOURCES.extend(
         (

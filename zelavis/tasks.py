@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from zelavis import activation
+from zelavis import activation, heartbeat
 from zelavis.hooks import events
 from zelavis.hooks.sources import schedules
 
@@ -31,3 +31,9 @@ def sweep_activations() -> None:
 def tick_schedules() -> None:
     """Schedules whose time came."""
     schedules.tick()
+
+
+@shared_task(name="zelavis.tasks.sign_of_life")
+def sign_of_life() -> None:
+    """Rung by beat every few seconds: that this runs proves beat, broker and worker together."""
+    heartbeat.record("worker")
