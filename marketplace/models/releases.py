@@ -79,7 +79,7 @@ class Release(models.Model):
     publisher = models.ForeignKey(Publisher, on_delete=models.PROTECT, related_name="releases")
     version = models.CharField(max_length=64)
     #: Sorts as SemVer 2.0 orders versions.
-    version_sort = models.CharField(max_length=200)
+    version_sort = models.CharField(max_length=320)
     #: SHA-256 of the bundle.
     digest = models.CharField(max_length=64, db_index=True)
     #: SHA-256 of the entry file: the artifact that the sandbox runs.
