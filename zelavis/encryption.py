@@ -1,4 +1,4 @@
-"""Secrets at rest: what has to be kept and used again is kept encrypted under a key drawn from ``ZELAVIS_SECRET_KEY``."""
+"""Secrets at rest: kept encrypted under a key drawn from ``ZELAVIS_SECRET_KEY``."""
 
 from __future__ import annotations
 

@@ -201,7 +201,7 @@ def configure(
     name: str,
     *,
     actor: str,
-    settings: dict[str, Any] | None = None,
+    settings: Any = None,
     order: int | None = None,
     clear_order: bool = False,
     source: str | None = None,
@@ -219,6 +219,8 @@ def configure(
             raise PreconditionFailed(f"The plugin is at revision {entry.revision}.", revision=entry.revision)
         changes: dict[str, Any] = {}
         if settings is not None:
+            if not isinstance(settings, dict):
+                raise InvalidSettings("Settings are a JSON object.")
             _check_settings(entry, settings)
             changes["settings"] = json.dumps(settings, ensure_ascii=False)
         if clear_order or order is not None:
@@ -237,12 +239,14 @@ def configure(
     return change(mutate)
 
 
-def remove(name: str, *, actor: str, reason: str = "", expected: int | None = None) -> None:
-    """Take an entry out of the registry. Its activations and audit events stay.
+def remove(name: str, *, actor: str, reason: str = "", purge: bool = False, expected: int | None = None) -> None:
+    """Take an entry out of the registry; ``purge`` deletes what the plugin left behind. Its history stays.
 
     Raises:
         UnknownPlugin, PluginInstalled, PreconditionFailed.
     """
+
+    from zelavis.activation import data
 
     def mutate() -> None:
         entry = get(name)
@@ -255,6 +259,8 @@ def remove(name: str, *, actor: str, reason: str = "", expected: int | None = No
         ):
             raise PluginInstalled(f"The plugin {name} is installed or on its way; uninstall it first.")
         CircuitBreaker.objects.filter(plugin=name).delete()
+        if purge:
+            data.purge(name)
         entry.delete()
         audit.record("plugin.remove", target=f"plugin:{name}", actor=actor, reason=reason)
 

@@ -48,7 +48,12 @@ def check(target: Target, *, serving: Deployment | None, given: str | None) -> s
     """
     wanted = digest(target)
     added = escalations(target, serving)
-    members = {"consent": wanted, "capabilities": target.capabilities, "added": added, "version": target.version}
+    members: dict[str, Any] = {
+        "consent": wanted,
+        "capabilities": target.capabilities,
+        "added": added,
+        "version": target.version,
+    }
     if given:
         if given != wanted:
             raise ConsentOutdated(**members)

@@ -180,6 +180,30 @@ def announce(name: str, *, actor: str, reason: str = "", now: datetime | None = 
     return drive.go(registry.change(mutate))
 
 
+def activate(name: str, *, actor: str, reason: str = "", now: datetime | None = None) -> Activation:
+    """Ask once more: a newest attempt that failed is tried again, else what serves is asked whether it still answers.
+
+    What serves and no longer answers serves on, and the attempt says so.
+    """
+    moment = now or timezone.now()
+    entry = registry.get(name)
+    newest = entry.activations.order_by("-created_at", "-id").first()
+    if newest is not None and newest.state == Activation.State.FAILED:
+        return retry(newest.pk, actor=actor, reason=reason, now=now)
+
+    def mutate() -> Activation:
+        found = _locked(name)
+        _check(found, None)
+        _refuse_unfinished(found)
+        if found.serving is None:
+            raise PluginNotInstalled(f"The plugin {name} is not installed.")
+        attempt = _row(found, _Action.UPDATE, found.serving, actor=actor, reason=reason, now=moment)
+        _wanted(found, attempt)
+        return _record(attempt, f"{found.serving} again", now=moment)
+
+    return drive.go(registry.change(mutate))
+
+
 def retry(activation_id: str, *, actor: str, reason: str = "", now: datetime | None = None) -> Activation:
     """Try the newest failed attempt of a plugin again: the same version, a new row, attempt n + 1."""
     moment = now or timezone.now()

@@ -244,8 +244,11 @@ def _close(
 
 
 def _entry(activation: Activation) -> PluginEntry:
-    """The entry as it is now, inside the transaction."""
-    return PluginEntry.objects.select_related("serving", "previous").get(pk=activation.entry_id)
+    """The entry as it is now, inside the transaction; without it there is nothing to write to."""
+    entry = PluginEntry.objects.select_related("serving", "previous").filter(name=activation.plugin).first()
+    if entry is None or entry.pk != activation.entry_id:
+        raise LostLease
+    return entry
 
 
 def _audit(activation: Activation, before: Deployment | None, after: Deployment | None) -> None:

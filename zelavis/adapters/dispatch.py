@@ -53,6 +53,22 @@ def standard_request(order: Order) -> dict[str, object]:
     }
 
 
+def call_document(entry: ActiveEntry, call: Call) -> dict[str, object]:
+    """One call as it goes over the wire."""
+    return {
+        "id": call.id,
+        "hook": call.hook,
+        "event": call.event,
+        "plugin": {"name": entry.name, "version": entry.version, "digest": entry.digest},
+        "settings": entry.settings,
+        "deadlineMs": call.deadline_ms,
+        "now": call.now_ms,
+        "correlation": call.correlation,
+        "actor": call.actor,
+        "depth": call.depth,
+    }
+
+
 class DispatchAdapter:
     """Asks a worker of a dispatch namespace."""
 
@@ -120,21 +136,10 @@ class DispatchAdapter:
     def call(self, entry: ActiveEntry, call: Call) -> CallOutcome:
         """One event to the worker; the call's id makes it idempotent there."""
         started = time.monotonic()
-        worker = DispatchWorker.objects.filter(pk=entry.worker).first()
+        worker = None if entry.worker is None else DispatchWorker.objects.filter(pk=entry.worker).first()
         if worker is None:
             return CallOutcome(status="unreachable", error_code="worker_not_found", error_message="No worker is set.")
-        document = {
-            "id": call.id,
-            "hook": call.hook,
-            "event": call.event,
-            "plugin": {"name": entry.name, "version": entry.version, "digest": entry.digest},
-            "settings": entry.settings,
-            "deadlineMs": call.deadline_ms,
-            "now": call.now_ms,
-            "correlation": call.correlation,
-            "actor": call.actor,
-            "depth": call.depth,
-        }
+        document = call_document(entry, call)
         try:
             # The worker stops the plugin at the deadline; what is added here is the way there and back.
             reply = send(worker, CALL, document, message_id=call.id, timeout_ms=call.deadline_ms + 1000)

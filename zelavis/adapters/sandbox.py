@@ -179,13 +179,13 @@ class SandboxAdapter:
             grants=grants,
             limits=_limits(declared, call.deadline_ms),
         )
-        error = outcome.error
+        said = outcome.error
         return CallOutcome(
             status=str(outcome.status),
             result=outcome.result,
-            error_name=error.name if error else "",
-            error_message=error.message if error else "",
-            error_code=(error.code or "") if error else "",
+            error_name=said.name if said else "",
+            error_message=said.message if said else "",
+            error_code=said.code if said else "",
             duration_ms=outcome.duration_ms,
             memory_bytes=outcome.memory_bytes,
             host_calls=outcome.host_calls,

@@ -4,11 +4,29 @@ from __future__ import annotations
 
 from django.urls import path
 
-from zelavis.api import health
+from zelavis.api import activations, health, hooks, plugins, receiver
 from zelavis.api.schema import SchemaView
 
 urlpatterns = [
     path("healthz", health.healthz, name="healthz"),
     path("readyz", health.readyz, name="readyz"),
     path("api/schema", SchemaView.as_view(), name="schema"),
+    path("api/plugins", plugins.Plugins.as_view(), name="plugins"),
+    path("api/plugins/<str:name>", plugins.Plugin.as_view(), name="plugin"),
+    path("api/plugins/<str:name>/install", plugins.Install.as_view(), name="plugin-install"),
+    path("api/plugins/<str:name>/update", plugins.Update.as_view(), name="plugin-update"),
+    path("api/plugins/<str:name>/rollback", plugins.Rollback.as_view(), name="plugin-rollback"),
+    path("api/plugins/<str:name>/uninstall", plugins.Uninstall.as_view(), name="plugin-uninstall"),
+    path("api/plugins/<str:name>/activate", plugins.Activate.as_view(), name="plugin-activate"),
+    path("api/plugins/<str:name>/activations", activations.PluginActivations.as_view(), name="plugin-activations"),
+    path("api/plugins/<str:name>/breaker", plugins.Breaker.as_view(), name="plugin-breaker"),
+    path("api/breakers", plugins.Breakers.as_view(), name="breakers"),
+    path("api/activations", activations.Activations.as_view(), name="activations"),
+    path("api/activations/<str:activation_id>", activations.ActivationDetail.as_view(), name="activation"),
+    path("api/activations/<str:activation_id>/retry", activations.Retry.as_view(), name="activation-retry"),
+    path("api/adapters", activations.Adapters.as_view(), name="adapters"),
+    path("api/hooks", hooks.Hooks.as_view(), name="hooks"),
+    path("api/hooks/events", hooks.Events.as_view(), name="hook-events"),
+    path("api/hooks/<str:name>", hooks.Hook.as_view(), name="hook"),
+    path("__zelavis/plugin/activate", receiver.activate, name="receiver-activate"),
 ]

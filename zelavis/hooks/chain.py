@@ -7,7 +7,10 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 
+from django.db.models import Max
+
 from zelavis import identifiers
+from zelavis.models import HookEvent
 
 #: Plugins one event may pass through before its chain is cut.
 MAX_DEPTH = 4
@@ -41,3 +44,11 @@ def within(correlation: str, depth: int) -> Iterator[None]:
         yield
     finally:
         _current.reset(token)
+
+
+def depth_of(correlation: str) -> int:
+    """How deep an event from outside is that names a correlation of ours: one more than any recorded under it."""
+    if not correlation:
+        return 0
+    deepest: int | None = HookEvent.objects.filter(correlation=correlation).aggregate(deepest=Max("depth"))["deepest"]
+    return 0 if deepest is None else deepest + 1

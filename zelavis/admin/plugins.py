@@ -1,0 +1,275 @@
+"""The registry in the admin: what is installed, what serves, and the verbs as buttons."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils.safestring import SafeString
+
+from sandbox.errors import SandboxError
+from zelavis import activation, active, audit, registry
+from zelavis.activation import consent as consents
+from zelavis.activation import targets
+from zelavis.adapters import get as adapter_of
+from zelavis.admin.readonly import ReadOnlyAdmin
+from zelavis.api.shapes import breaker_of, masked
+from zelavis.errors import ConsentRequired, UnknownPlugin, ZelavisError
+from zelavis.models import Activation, PluginEntry
+from zelavis.templatetags.zelavis_ui import ago, badge
+
+
+@admin.register(PluginEntry)
+class PluginEntryAdmin(ReadOnlyAdmin):
+    """Registry entries."""
+
+    list_display = ("name", "version", "wanted", "deployed", "activated", "adapter", "order", "changed")
+    list_filter = ("status", "activation_state", "adapter", "source")
+    search_fields = ("name", "specifier")
+    search_help_text = "Name or specifier"
+    list_select_related = ("serving",)
+    show_facets = admin.ShowFacets.NEVER
+    change_form_template = "admin/zelavis/pluginentry/change_form.html"
+
+    def get_urls(self) -> list[URLPattern]:
+        wrap = self.admin_site.admin_view
+        return [
+            path("install/<str:name>/", wrap(self.install_view), name="zelavis_pluginentry_install"),
+            path("update/<str:name>/", wrap(self.update_view), name="zelavis_pluginentry_update"),
+            path("rollback/<str:name>/", wrap(self.rollback_view), name="zelavis_pluginentry_rollback"),
+            path("uninstall/<str:name>/", wrap(self.uninstall_view), name="zelavis_pluginentry_uninstall"),
+            path("settings/<str:name>/", wrap(self.settings_view), name="zelavis_pluginentry_settings"),
+            *super().get_urls(),
+        ]
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        entry = registry.entries().filter(pk=object_id).first() if object_id.isdigit() else None
+        context = {} if entry is None else self._page(request, entry)
+        return super().change_view(request, object_id, form_url, {**context, **(extra_context or {})})
+
+    def _page(self, request: HttpRequest, entry: PluginEntry) -> dict[str, Any]:
+        surface = None
+        try:
+            surface = active.surface(entry.serving.manifest) if entry.serving else None
+        except (ValueError, TypeError):
+            messages.error(request, "What is stored of this plugin cannot be understood; nothing of it runs.")
+        attempts = list(entry.activations.select_related("deployment").order_by("-created_at", "-id")[:10])
+        return {
+            "title": entry.name,
+            "subtitle": None,
+            "entry": entry,
+            "surface": surface,
+            "grants": json.loads(entry.serving.grants) if entry.serving else {},
+            "settings_shown": masked(entry),
+            "attempts": attempts,
+            "failed": attempts[0] if attempts and attempts[0].state == Activation.State.FAILED else None,
+            "at_work": next((row for row in attempts if row.finished_at is None), None),
+            "breaker": breaker_of(entry.name),
+            "may": self.may(request),
+        }
+
+    def install_view(self, request: HttpRequest, name: str) -> HttpResponse:
+        """The consent page; its form installs."""
+        return self._consent(request, name, update=False)
+
+    def update_view(self, request: HttpRequest, name: str) -> HttpResponse:
+        """The consent page with what is new; its form updates."""
+        return self._consent(request, name, update=True)
+
+    def _consent(self, request: HttpRequest, name: str, *, update: bool) -> HttpResponse:
+        self._require(request)
+        version = (request.POST.get("version") or request.GET.get("version") or "") or None
+        entry = registry.entries().filter(name=name).first()
+        try:
+            adapter = adapter_of(entry.adapter if entry else "sandbox")
+            target = targets.find(name, version, entry=entry, adapter=adapter)
+        except (ZelavisError, SandboxError) as error:
+            messages.error(request, error.message)
+            return self._back(entry)
+        serving = entry.serving if entry and update else None
+        if request.method == "POST":
+            verb = activation.update if update else activation.install
+            return self._do(
+                request,
+                entry,
+                lambda: verb(
+                    name,
+                    actor=audit.actor_of(request),
+                    version=target.version or None,
+                    consent=request.POST.get("consent") or None,
+                    reason=request.POST.get("reason", "").strip(),
+                ),
+                again=request.get_full_path(),
+            )
+        added = consents.escalations(target, serving)
+        context = {
+            **self.admin_site.each_context(request),
+            "title": f"{'Update' if update else 'Install'} {target.name} {target.version}",
+            "opts": self.opts,
+            "target": target,
+            "serving": serving,
+            "adapter": adapter,
+            "capabilities": [
+                {
+                    "name": capability,
+                    "reason": grant.get("reason", ""),
+                    "quantities": {part: value for part, value in grant.items() if part != "reason"},
+                    "new": any(line.startswith(f"{capability}:") for line in added),
+                }
+                for capability, grant in target.capabilities.items()
+            ],
+            "added": added,
+            "consent": consents.digest(target),
+            "update": update,
+            "surface": active.surface(json.dumps(dict(target.manifest))),
+        }
+        return TemplateResponse(request, "admin/zelavis/pluginentry/consent.html", context)
+
+    def rollback_view(self, request: HttpRequest, name: str) -> HttpResponse:
+        """Confirm, then go back to the version before."""
+        entry = self._entry(request, name)
+        if request.method == "POST":
+            return self._do(
+                request,
+                entry,
+                lambda: activation.rollback(
+                    name, actor=audit.actor_of(request), reason=request.POST.get("reason", "").strip()
+                ),
+            )
+        text = f"{entry.serving} serves now; {entry.previous} will, once it answers. Its data stays as it is."
+        return self._confirm(request, entry, title=f"Roll back {name}", text=text, button="Roll back")
+
+    def uninstall_view(self, request: HttpRequest, name: str) -> HttpResponse:
+        """Confirm, then take the plugin out of service."""
+        entry = self._entry(request, name)
+        if request.method == "POST":
+            return self._do(
+                request,
+                entry,
+                lambda: activation.uninstall(
+                    name,
+                    actor=audit.actor_of(request),
+                    purge=request.POST.get("purge") == "on",
+                    reason=request.POST.get("reason", "").strip(),
+                ),
+            )
+        return self._confirm(
+            request,
+            entry,
+            title=f"Uninstall {name}",
+            text="It stops serving at once; hooks, routes and schedules end. Its data stays unless you say otherwise.",
+            button="Uninstall",
+            purge=True,
+        )
+
+    def settings_view(self, request: HttpRequest, name: str) -> HttpResponse:
+        """Settings as JSON, checked under the plugin's schema."""
+        entry = self._entry(request, name)
+        shown, problem = json.dumps(json.loads(entry.settings), indent=2, ensure_ascii=False), ""
+        if request.method == "POST":
+            shown = request.POST.get("settings", "")
+            try:
+                settings = json.loads(shown)
+                registry.configure(name, actor=audit.actor_of(request), settings=settings)
+            except (ValueError, ZelavisError) as error:
+                problem = str(error)
+            else:
+                messages.success(request, "The settings are in force from the next call on.")
+                return self._back(entry)
+        context = {
+            **self.admin_site.each_context(request),
+            "title": f"Settings of {name}",
+            "opts": self.opts,
+            "entry": entry,
+            "shown": shown,
+            "problem": problem,
+            "schema": json.loads(entry.serving.manifest).get("settings", {}) if entry.serving else {},
+        }
+        return TemplateResponse(request, "admin/zelavis/pluginentry/settings.html", context)
+
+    def _do(self, request: HttpRequest, entry: PluginEntry | None, verb: Any, again: str = "") -> HttpResponse:
+        try:
+            attempt: Activation = verb()
+        except ConsentRequired:
+            messages.warning(request, "This version asks for more than was agreed to; look at it again.")
+            return HttpResponseRedirect(again) if again else self._back(entry)
+        except (ZelavisError, SandboxError) as error:
+            messages.error(request, error.message)
+            return self._back(entry)
+        tell(request, attempt)
+        return HttpResponseRedirect(reverse("admin:zelavis_activation_change", args=[attempt.pk]))
+
+    def _confirm(
+        self, request: HttpRequest, entry: PluginEntry, *, title: str, text: str, button: str, purge: bool = False
+    ) -> HttpResponse:
+        context = {
+            **self.admin_site.each_context(request),
+            "title": title,
+            "opts": self.opts,
+            "entry": entry,
+            "text": text,
+            "button": button,
+            "purge": purge,
+        }
+        return TemplateResponse(request, "admin/zelavis/pluginentry/confirm.html", context)
+
+    def _entry(self, request: HttpRequest, name: str) -> PluginEntry:
+        self._require(request)
+        try:
+            return registry.get(name)
+        except UnknownPlugin as error:
+            raise Http404(error.message) from error
+
+    def _require(self, request: HttpRequest) -> None:
+        if not self.may(request):
+            raise PermissionDenied
+
+    def _back(self, entry: PluginEntry | None) -> HttpResponse:
+        if entry is None:
+            return HttpResponseRedirect(reverse("admin:zelavis_pluginentry_changelist"))
+        return HttpResponseRedirect(reverse("admin:zelavis_pluginentry_change", args=[entry.pk]))
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[PluginEntry]:
+        return super().get_queryset(request).select_related("serving")
+
+    @admin.display(description="serves")
+    def version(self, entry: PluginEntry) -> str:
+        return entry.serving.version or "yes" if entry.serving else "–"
+
+    @admin.display(description="registry", ordering="status")
+    def wanted(self, entry: PluginEntry) -> SafeString:
+        return badge("blocked") if entry.blocked else badge(entry.status)
+
+    @admin.display(description="deployment", ordering="deployment_state")
+    def deployed(self, entry: PluginEntry) -> SafeString:
+        return badge(entry.deployment_state)
+
+    @admin.display(description="activation", ordering="activation_state")
+    def activated(self, entry: PluginEntry) -> SafeString:
+        return badge(entry.activation_state)
+
+    @admin.display(description="changed", ordering="updated_at")
+    def changed(self, entry: PluginEntry) -> SafeString:
+        return ago(entry.updated_at)
+
+
+def tell(request: HttpRequest, attempt: Activation) -> None:
+    """The end of a verb, as a message."""
+    what = f"{attempt.action} of {attempt.plugin}"
+    match attempt.state:
+        case Activation.State.ACTIVE:
+            messages.success(request, f"{attempt.deployment or attempt.plugin} serves.")
+        case Activation.State.INACTIVE:
+            messages.success(request, f"{attempt.plugin} no longer serves.")
+        case Activation.State.FAILED:
+            messages.error(request, f"The {what} failed: {attempt.message}")
+        case _:
+            messages.info(request, f"The {what} is on its way; this page shows how far it is.")
