@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from django.apps import AppConfig
+from django.utils.module_loading import autodiscover_modules
+
+from zelavis.wakeups import SOURCES, WakeSource
 
 
 class RunsConfig(AppConfig):
@@ -10,3 +13,10 @@ class RunsConfig(AppConfig):
 
     name = "runs"
     verbose_name = "Runs"
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from runs import alarms
+
+        SOURCES.append(WakeSource(name="runs", task="runs.tasks.work", seconds_until_next=alarms.seconds_until_next))
+        autodiscover_modules("workflows")

@@ -1,0 +1,52 @@
+"""When the next run has to be looked at, and looking at those that are due.
+
+One column, ``wake_at``, stands for every reason: ready, an alarm, a retry, the end of a lease. So one index answers
+the scheduler, and one claim delivers alarms, retries, lost doorbells and runs whose driver died.
+"""
+
+from __future__ import annotations
+
+import time
+
+from django.db import connection
+
+from runs import clock, engine, leases, policy
+from zelavis import doorbell
+
+
+def seconds_until_next(*, now: int | None = None) -> float | None:
+    """Seconds until the earliest wake time; 0 or less: overdue; ``None``: nothing waits."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT MIN(wake_at) FROM runs_run WHERE wake_at IS NOT NULL")
+        earliest = cursor.fetchone()[0]
+    return None if earliest is None else (earliest - (clock.now_ms() if now is None else now)) / 1000
+
+
+def work(*, seconds: float | None = None) -> int:
+    """Claim and drive what is due, the most urgent first, for about ``seconds``. Returns how many runs were driven.
+
+    When more is due it asks another worker to help, and at the end of its time to go on.
+    """
+    give_up = time.monotonic() + (policy.current().slice_seconds if seconds is None else seconds)
+    driven = 0
+    while True:
+        held = leases.claim_next()
+        if held is None:
+            return driven
+        driven += 1
+        if driven == 1 and overdue() > 0:
+            doorbell.ring("runs.tasks.work")
+        engine.drive(held)
+        if time.monotonic() > give_up:
+            doorbell.ring("runs.tasks.work")
+            return driven
+
+
+def overdue(*, now: int | None = None, at_most: int = 1) -> int:
+    """How many runs are due and not taken, counted up to ``at_most``."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT COUNT(*) FROM (SELECT 1 FROM runs_run WHERE wake_at <= %s LIMIT %s) AS due",
+            [clock.now_ms() if now is None else now, at_most],
+        )
+        return int(cursor.fetchone()[0])

@@ -1,0 +1,320 @@
+"""What a driver may write: one transaction for each answer of the tenant, and nothing without the fence.
+
+Each function raises :class:`~runs.errors.LostClaim` when the run is no longer this driver's, and then has written
+nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.db import connection, transaction
+
+from runs import children, clock, endings, jsontext, leases, sql, states, waitpoints
+from runs.errors import LostClaim
+from runs.held import Held
+from runs.jsontext import ABSENT
+from runs.models import JournalEntry
+from runs.protocol import StepResponse, Wait, apply_updates, public_error
+
+Entry = tuple[str, str, Any]
+
+
+def step(held: Held, kind: str, key: str, data: Any) -> None:
+    """Journal one thing an inline body finished, at once: it is never done again."""
+    sql.crash_point(f"before_commit:{kind}")
+    now = clock.now_ms()
+    row: list[Any] = [held.id, kind, key, jsontext.dumps(data), held.fence, now]
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "WITH held AS (UPDATE runs_run SET next_seq = next_seq + 1, claims = 0 "
+                "WHERE id = %s AND fence = %s AND status = 'running' RETURNING next_seq - 1 AS seq) "
+                "INSERT INTO runs_journal (run_id, kind, key, data, fence, at, seq) "
+                "SELECT %s, %s, %s, %s, %s, %s, held.seq FROM held RETURNING seq",
+                [held.id, held.fence, *row],
+            )
+            written = cursor.fetchone()
+    else:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(
+                "UPDATE runs_run SET next_seq = next_seq + 1, claims = 0 "
+                "WHERE id = %s AND fence = %s AND status = 'running' RETURNING next_seq - 1",
+                [held.id, held.fence],
+            )
+            written = cursor.fetchone()
+            if written:
+                sql.insert(cursor, "runs_journal", "run_id, kind, key, data, fence, at, seq", [[*row, written[0]]])
+    if not written:
+        leases.let_go(held)
+        raise LostClaim
+    if written[0] == held.next_seq:
+        held.next_seq += 1
+    held.claims = 0
+    sql.crash_point(f"after_commit:{kind}")
+
+
+def stream(held: Held, stream_id: str, done: dict[str, Any], chunks: Sequence[dict[str, Any]]) -> None:
+    """Journal a stream that an inline body sent completely, with its chunks."""
+    now = clock.now_ms()
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE runs_run SET next_seq = next_seq + %s, claims = 0 "
+            "WHERE id = %s AND fence = %s AND status = 'running' RETURNING next_seq",
+            [len(chunks) + 1, held.id, held.fence],
+        )
+        row = cursor.fetchone()
+        if row is None:
+            leases.let_go(held)
+            raise LostClaim
+        first = row[0] - len(chunks) - 1
+        _write_chunks(cursor, held.id, chunks, first)
+        entry = (JournalEntry.STREAM, stream_id, done)
+        waitpoints.write_journal(
+            cursor, waitpoints.journal_rows(held.id, [entry], first=row[0] - 1, fence=held.fence, now=now)
+        )
+    if first == held.next_seq:
+        held.next_seq = row[0]
+    held.claims = 0
+
+
+def _write_chunks(cursor: Any, run_id: str, chunks: Sequence[dict[str, Any]], first: int) -> None:
+    sql.insert(
+        cursor,
+        "runs_chunk",
+        "run_id, ordinal, stream_id, data",
+        [(run_id, first + offset, chunk["streamId"], jsontext.dumps(chunk)) for offset, chunk in enumerate(chunks)],
+    )
+
+
+def finish(
+    held: Held,
+    status: str,
+    *,
+    output: Any = ABSENT,
+    error: dict[str, Any] | None = None,
+    response: StepResponse | None = None,
+    duration_ms: int = 0,
+) -> None:
+    """End the run; its parent, its children and the next run under its concurrency key are told with it."""
+    now = clock.now_ms()
+    error = public_error(error)
+    sql.crash_point("before_commit:finish")
+    with transaction.atomic(), connection.cursor() as cursor:
+        if held.parent_id is not None:
+            # Ancestors are locked before descendants, everywhere.
+            cursor.execute("SELECT id FROM runs_run WHERE id = %s" + sql.lock(), [held.parent_id])
+        _write(cursor, held, now, status=status, wake_at=None, response=response, duration_ms=duration_ms)
+        output_text, error_text = jsontext.text_or_none(output), None if error is None else jsontext.dumps(error)
+        if output_text is not None or error_text is not None:
+            cursor.execute(
+                "UPDATE runs_data SET output = %s, error = %s WHERE run_id = %s", [output_text, error_text, held.id]
+            )
+        if held.pending:
+            for child in children.attached(cursor, held.id):
+                endings.cancel(cursor, child, reason="the parent run ended", now=now)
+            waitpoints.drop_all(cursor, held.id, now=now)
+            held.pending = {}
+        endings.ended(cursor, held, status=status, output=output, error=error, now=now)
+    held.status, held.completed_at = status, now
+    leases.let_go(held)
+    sql.crash_point("after_commit:finish")
+
+
+def park(held: Held, waits: Sequence[Wait], *, response: StepResponse, duration_ms: int) -> list[str]:
+    """Register what the body waits for and let the run go, or keep it when one of the waits is over already.
+
+    Returns the child runs started for it. Afterwards ``held.status`` is ``waiting``, or ``running`` to go on.
+    """
+    now = clock.now_ms()
+    sql.crash_point("before_commit:park")
+    with transaction.atomic(), connection.cursor() as cursor:
+        seen = held.next_seq
+        count, buffered, paused = _write(
+            cursor, held, now, status=states.WAITING, wake_at=None, response=response, duration_ms=duration_ms
+        )
+        others = held.next_seq - count > seen
+        if others:
+            held.catch_up(cursor, seen)
+        open_waits = [wait for wait in waits if wait.key not in held.resolved]
+        started, resolutions = children.start(cursor, held, open_waits, now=now)
+        waitpoints.register(cursor, held, open_waits, now=now, children=started)
+        if buffered:
+            resolutions += _from_inbox(cursor, held, now)
+        for key, _, _ in resolutions:
+            held.pending.pop(key, None)
+        if resolutions:
+            waitpoints.resolve(cursor, held.id, resolutions, now=now)
+            _append(cursor, held, waitpoints.resolved_entries(resolutions), now)
+            held.resolved.update({key: entry for key, entry, _ in resolutions})
+        goes_on = bool(resolutions) or len(open_waits) < len(waits)
+        held.wake_at = waitpoints.earliest(held)
+        if goes_on and not paused:
+            held.status, held.wake_at = states.RUNNING, now + leases.lease_ms()
+            held.invocations += 1
+            cursor.execute(
+                "UPDATE runs_run SET status = 'running', wake_at = %s, lease_owner = %s, invocations = %s "
+                "WHERE id = %s",
+                [held.wake_at, leases.owner(), held.invocations, held.id],
+            )
+        elif goes_on:
+            held.status = states.RUNNING
+            cursor.execute("UPDATE runs_run SET status = 'running' WHERE id = %s", [held.id])
+        else:
+            held.status = states.WAITING
+            if held.wake_at is not None and not paused:
+                cursor.execute("UPDATE runs_run SET wake_at = %s WHERE id = %s", [held.wake_at, held.id])
+    if not (goes_on and not paused):
+        leases.let_go(held)
+    held.paused = paused
+    sql.crash_point("after_commit:park")
+    return list(started.values())
+
+
+def retry(held: Held, *, at: int, reason: dict[str, Any], duration_ms: int) -> None:
+    """Let the run go until ``at``, because its tenant could not be asked."""
+    now = clock.now_ms()
+    held.attempts += 1
+    with transaction.atomic(), connection.cursor() as cursor:
+        entry = (JournalEntry.RETRY, str(held.attempts), {**reason, "retryAt": at})
+        _write(cursor, held, now, status=states.RUNNING, wake_at=at, entries=[entry], duration_ms=duration_ms)
+    held.wake_at = at
+    leases.let_go(held)
+    sql.crash_point("after_commit:retry")
+
+
+def give_back(held: Held) -> None:
+    """Let the run go to whoever is free: this driver's time is over."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE runs_run SET wake_at = CASE WHEN paused THEN NULL ELSE %s END, lease_owner = '', claims = 0, "
+            "invocations = invocations - 1 WHERE id = %s AND fence = %s AND status = 'running'",
+            [clock.now_ms(), held.id, held.fence],
+        )
+    leases.let_go(held)
+
+
+def _write(
+    cursor: Any,
+    held: Held,
+    now: int,
+    *,
+    status: str,
+    wake_at: int | None,
+    response: StepResponse | None = None,
+    entries: Sequence[Entry] = (),
+    duration_ms: int,
+) -> tuple[int, int, bool]:
+    """The fenced write that every commit starts with. Returns (rows numbered, buffered injections, paused)."""
+    rows: list[Entry] = [*entries]
+    cursor_after, metadata = held.metadata_cursor, held.metadata
+    chunks: list[dict[str, Any]] = []
+    if response is not None:
+        rows += _news(held, response, now)
+        rows.append(
+            (
+                JournalEntry.INVOCATION,
+                str(held.invocations),
+                {"status": response.status, "durationMs": duration_ms, "attempt": held.attempts + 1},
+            )
+        )
+        chunks = response.chunks
+        if len(response.metadata_updates) > held.metadata_cursor:
+            metadata = apply_updates(held.metadata, response.metadata_updates[held.metadata_cursor :])
+        cursor_after = len(response.metadata_updates)
+        held.attempts = 0
+    held.compute_ms += duration_ms
+    terminal = states.is_terminal(status)
+    count = len(rows) + len(chunks)
+    cursor.execute(
+        "UPDATE runs_run SET status = %s, wake_at = CASE WHEN paused THEN NULL ELSE %s END, lease_owner = '', "
+        "next_seq = next_seq + %s, metadata_cursor = %s, compute_ms = %s, attempts = %s, claims = 0, "
+        "completed_at = %s WHERE id = %s AND fence = %s AND status = 'running' RETURNING next_seq, buffered, paused",
+        [
+            *(status, wake_at, count, cursor_after, held.compute_ms, held.attempts),
+            *(now if terminal else None, held.id, held.fence),
+        ],
+    )
+    row = cursor.fetchone()
+    if row is None:
+        leases.let_go(held)
+        raise LostClaim
+    after, buffered, paused = row
+    first = after - count
+    waitpoints.write_journal(cursor, waitpoints.journal_rows(held.id, rows, first=first, fence=held.fence, now=now))
+    _write_chunks(cursor, held.id, chunks, first + len(rows))
+    if metadata is not held.metadata:
+        cursor.execute(
+            "UPDATE runs_data SET metadata_state = %s WHERE run_id = %s", [jsontext.dumps(metadata), held.id]
+        )
+    held.next_seq, held.metadata, held.metadata_cursor, held.claims = after, metadata, cursor_after, 0
+    return count, buffered, bool(paused)
+
+
+def _news(held: Held, response: StepResponse, now: int) -> list[Entry]:
+    """What the answer's journal has that ours has not. An entry once journaled is never replaced."""
+    rows: list[Entry] = []
+    for known, given, kind in (
+        (held.steps, response.steps, JournalEntry.STEP),
+        (held.streams, response.streams_completed, JournalEntry.STREAM),
+        (held.compensations, response.compensations_run, JournalEntry.COMPENSATION),
+    ):
+        if given is known:
+            continue
+        for key, data in given.items():
+            if key not in known:
+                rows.append((kind, key, data))
+                known[key] = data
+    for report in response.compensations:
+        key = str(report.get("stepId", ""))
+        if key not in held.compensations:
+            data = {"status": report.get("status"), "finishedAt": now} | {
+                name: report[name] for name in ("error", "durationMs") if name in report
+            }
+            rows.append((JournalEntry.COMPENSATION, key, data))
+            held.compensations[key] = data
+    return rows
+
+
+def _append(cursor: Any, held: Held, entries: Sequence[Entry], now: int) -> None:
+    cursor.execute(
+        "UPDATE runs_run SET next_seq = next_seq + %s WHERE id = %s RETURNING next_seq", [len(entries), held.id]
+    )
+    held.next_seq = cursor.fetchone()[0]
+    waitpoints.write_journal(
+        cursor,
+        waitpoints.journal_rows(held.id, entries, first=held.next_seq - len(entries), fence=held.fence, now=now),
+    )
+
+
+def _from_inbox(cursor: Any, held: Held, now: int) -> list[tuple[str, dict[str, Any], str]]:
+    """Match what was sent before the wait was there, oldest first."""
+    cursor.execute(
+        "SELECT id, kind, key, payload FROM runs_inbox WHERE run_id = %s AND disposition = 'buffered' ORDER BY id",
+        [held.id],
+    )
+    resolutions, taken = [], set()
+    for receipt, kind, key, payload in cursor.fetchall():
+        waitpoint = next(
+            (name for name in held.pending if name not in taken and (kind, key) == _match_of(cursor, held.id, name)),
+            None,
+        )
+        if waitpoint is None:
+            continue
+        taken.add(waitpoint)
+        entry = waitpoints.entry(kind, now=now, source="inbox", key=key, payload=jsontext.value_or_absent(payload))
+        resolutions.append((waitpoint, entry, f"inbox:{receipt}"))
+        cursor.execute(
+            "UPDATE runs_inbox SET disposition = 'matched', waitpoint = %s, settled_at = %s WHERE id = %s",
+            [waitpoint, now, receipt],
+        )
+    if resolutions:
+        cursor.execute("UPDATE runs_run SET buffered = buffered - %s WHERE id = %s", [len(resolutions), held.id])
+    return resolutions
+
+
+def _match_of(cursor: Any, run_id: str, key: str) -> tuple[str, str]:
+    cursor.execute("SELECT kind, match_key FROM runs_waitpoint WHERE run_id = %s AND key = %s", [run_id, key])
+    kind, match_key = cursor.fetchone()
+    return kind, match_key

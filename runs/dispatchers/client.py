@@ -1,0 +1,171 @@
+"""The HTTP client of the hot path: kept connections, one deadline for a whole exchange, no redirects, no proxies.
+
+Built on ``http.client`` because a pooled call costs 0.11 ms with it, 0.21 ms with urllib3 and 0.36 ms with httpx
+(ADR 0030). A deadline holds for connecting, sending and every read together, so a server that drips bytes is cut.
+"""
+
+from __future__ import annotations
+
+import http.client
+import os
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+_MAX_IDLE = 32
+_IDLE_SECONDS = 50.0
+
+
+class ResponseTooLarge(OSError):
+    """The answer is larger than allowed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class _Deadline:
+    """Mixed into a socket class: no single operation goes beyond ``ends_at`` (monotonic)."""
+
+    ends_at: float = float("inf")
+
+    def _rearm(self) -> None:
+        left = self.ends_at - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("timed out")
+        self.settimeout(min(left, 3600.0))  # type: ignore[attr-defined]
+
+    def recv_into(self, *args: Any, **kwargs: Any) -> int:
+        self._rearm()
+        return super().recv_into(*args, **kwargs)  # type: ignore[misc,no-any-return]
+
+    def sendall(self, *args: Any, **kwargs: Any) -> None:
+        self._rearm()
+        super().sendall(*args, **kwargs)  # type: ignore[misc]
+
+
+class _Socket(_Deadline, socket.socket):
+    pass
+
+
+class _TLSSocket(_Deadline, ssl.SSLSocket):
+    pass
+
+
+class _Connection(http.client.HTTPConnection):
+    """A connection to a TCP host, with or without TLS, or to a Unix socket."""
+
+    def __init__(self, host: str, port: int | None, *, tls: bool, unix: str) -> None:
+        super().__init__(host, port or (443 if tls else 80))
+        self._tls, self._unix = tls, unix
+        self.used_at = 0.0
+        self.sock: Any = None
+
+    def open(self, ends_at: float) -> None:
+        left = max(0.001, ends_at - time.monotonic())
+        if self._unix:
+            plain = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            plain.settimeout(left)
+            plain.connect(self._unix)
+        else:
+            plain = socket.create_connection((self.host, self.port), left)
+            plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        made: Any = _Socket(fileno=plain.detach())
+        if self._tls:
+            made.settimeout(left)
+            context = ssl.create_default_context()
+            context.sslsocket_class = _TLSSocket
+            made = context.wrap_socket(made, server_hostname=self.host)
+        self.sock = made
+
+    def connect(self) -> None:
+        raise OSError("the connection is opened by its pool")
+
+
+class Client:
+    """A pool of connections to one base URL: ``http(s)://host[:port]`` or ``unix:/path``. Safe in threads and forks."""
+
+    def __init__(self, base: str) -> None:
+        self._unix = base.removeprefix("unix:") if base.startswith("unix:") else ""
+        parts = urlsplit("http://localhost" if self._unix else base)
+        self._host, self._port, self._tls = parts.hostname or "", parts.port, parts.scheme == "https"
+        self.host = self._unix or parts.netloc
+        self._idle: list[_Connection] = []
+        self._lock = threading.Lock()
+        self._pid = os.getpid()
+
+    def post(self, path: str, body: bytes, headers: Mapping[str, str], *, seconds: float, max_bytes: int) -> Answer:
+        """One exchange.
+
+        Raises:
+            TimeoutError: not over after ``seconds``.
+            ResponseTooLarge: the answer has more than ``max_bytes``.
+            OSError, http.client.HTTPException: the server could not be reached or does not speak HTTP.
+        """
+        ends_at = time.monotonic() + seconds
+        connection = self._reuse()
+        if connection is not None:
+            try:
+                return self._exchange(connection, path, body, headers, ends_at, max_bytes)
+            except (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError):
+                # The server closed an idle connection; a new one tells whether it is there.
+                pass
+        connection = _Connection(self._host, self._port, tls=self._tls, unix=self._unix)
+        connection.open(ends_at)
+        return self._exchange(connection, path, body, headers, ends_at, max_bytes)
+
+    def _exchange(
+        self,
+        connection: _Connection,
+        path: str,
+        body: bytes,
+        headers: Mapping[str, str],
+        ends_at: float,
+        max_bytes: int,
+    ) -> Answer:
+        kept = False
+        try:
+            connection.sock.ends_at = ends_at
+            connection.request("POST", path, body, dict(headers))
+            response = connection.getresponse()
+            read = response.read(max_bytes + 1)
+            if len(read) > max_bytes:
+                raise ResponseTooLarge(f"the answer has more than {max_bytes} bytes")
+            answer = Answer(response.status, {k.lower(): v for k, v in response.getheaders()}, read)
+            if not response.will_close and response.isclosed():
+                kept = True
+            return answer
+        finally:
+            if kept:
+                self._give(connection)
+            else:
+                connection.close()
+
+    def _reuse(self) -> _Connection | None:
+        with self._lock:
+            if self._pid != os.getpid():
+                self._idle, self._pid = [], os.getpid()
+            while self._idle:
+                connection = self._idle.pop()
+                if time.monotonic() - connection.used_at < _IDLE_SECONDS:
+                    return connection
+                connection.close()
+        return None
+
+    def _give(self, connection: _Connection) -> None:
+        connection.used_at = time.monotonic()
+        with self._lock:
+            if len(self._idle) < _MAX_IDLE and self._pid == os.getpid():
+                self._idle.append(connection)
+                return
+        connection.close()

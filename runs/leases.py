@@ -1,0 +1,180 @@
+"""Who may drive a run: a claim is a lease and a fence, raised by one.
+
+A claim is one conditional UPDATE, so of two drivers one gets it. The lease ends by itself; while a driver is at
+work a thread of its process extends it. A driver that was stopped for longer finds the fence gone at its next
+write, because every write names the fence it was claimed with.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import socket
+import threading
+
+from django.db import DatabaseError, close_old_connections, connection, transaction
+
+from runs import clock, policy, sql, states, waitpoints
+from runs.held import COLUMNS, Held
+
+logger = logging.getLogger("runs.leases")
+_owner: tuple[int, str] = (0, "")
+_lock = threading.Lock()
+#: The claims of this process: (run, fence) → when its lease was last known to be extended.
+_claims: dict[tuple[str, int], int] = {}
+_keeper_pid = 0
+
+
+def owner() -> str:
+    """This process's name on leases."""
+    global _owner
+    if _owner[0] != os.getpid():
+        _owner = (os.getpid(), f"{socket.gethostname()[:60]}:{os.getpid()}:{secrets.token_hex(3)}")
+    return _owner[1]
+
+
+def lease_ms() -> int:
+    """How long a claim lasts without a sign of life."""
+    return int(policy.current().lease_seconds * 1000)
+
+
+def claim(run_id: str, *, now: int | None = None) -> Held | None:
+    """Take a run whose wake time has come; ``None`` when it is not due, paused, ended or held by another.
+
+    What is due is resolved in the same transaction: sleeps that ended, waits that timed out.
+    """
+    moment = clock.now_ms() if now is None else now
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE runs_run SET fence = fence + 1, lease_owner = %s, wake_at = %s, claims = claims + 1, "
+            "invocations = invocations + 1 "
+            f"WHERE id = %s AND wake_at <= %s AND status IN ('running', 'waiting') AND NOT paused RETURNING {COLUMNS}",
+            [owner(), moment + lease_ms(), run_id, moment],
+        )
+        row = cursor.fetchone()
+        held = _open(cursor, Held(*row), moment) if row else None
+    if held is not None:
+        keep(held)
+        sql.crash_point("after_commit:claim")
+    return held
+
+
+def claim_next(*, now: int | None = None) -> Held | None:
+    """Take the most urgent run that is due: highest priority first, then longest overdue."""
+    moment = clock.now_ms() if now is None else now
+    for _ in range(100):
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(
+                "UPDATE runs_run SET fence = fence + 1, lease_owner = %s, wake_at = %s, claims = claims + 1, "
+                "invocations = invocations + 1 WHERE id = (SELECT id FROM runs_run WHERE wake_at <= %s "
+                "AND status IN ('running', 'waiting') AND NOT paused "
+                f"ORDER BY priority DESC, wake_at LIMIT 1{sql.skip_locked()}) RETURNING {COLUMNS}",
+                [owner(), moment + lease_ms(), moment],
+            )
+            row = cursor.fetchone()
+            held = _open(cursor, Held(*row), moment) if row else None
+        if held is not None:
+            keep(held)
+            sql.crash_point("after_commit:claim")
+            return held
+        if row is None:
+            return None
+        # A wake-up for nothing was put right; look for the next.
+    return None
+
+
+def _open(cursor: object, held: Held, now: int) -> Held | None:
+    cur = cursor  # a Django cursor; untyped in the stubs
+    if held.status == states.WAITING:
+        found = waitpoints.due(cur, held.id, now)
+        if not found and not (held.deadline is not None and held.deadline <= now):
+            _put_right(cur, held)
+            return None
+        resolutions = [
+            (
+                key,
+                waitpoints.entry(kind, now=now, source="replay"),
+                "alarm" if kind == states.DATETIME else "timeout",
+            )
+            for key, kind in found
+        ]
+        waitpoints.resolve(cur, held.id, resolutions, now=now)
+        entries = waitpoints.resolved_entries(resolutions)
+        waitpoints.write_journal(
+            cur, waitpoints.journal_rows(held.id, entries, first=held.next_seq, fence=held.fence, now=now)
+        )
+        cur.execute(  # type: ignore[attr-defined]
+            "UPDATE runs_run SET status = 'running', next_seq = next_seq + %s WHERE id = %s", [len(entries), held.id]
+        )
+        held.status, held.next_seq = states.RUNNING, held.next_seq + len(entries)
+    held.load(cur)
+    return held
+
+
+def _put_right(cursor: object, held: Held) -> None:
+    """A waiting run was looked at too early: set its alarm again and do nothing else."""
+    wake_at = waitpoints.pending_wake(cursor, held.id, held.deadline)
+    cursor.execute(  # type: ignore[attr-defined]
+        "UPDATE runs_run SET wake_at = %s, lease_owner = '', invocations = invocations - 1, claims = 0 WHERE id = %s",
+        [wake_at, held.id],
+    )
+
+
+def keep(held: Held) -> None:
+    """Extend the lease of this claim from now on, until :func:`let_go`."""
+    global _keeper_pid
+    with _lock:
+        if _keeper_pid != os.getpid():
+            # Also after a fork: threads do not survive one, and the parent's claims are not ours.
+            _claims.clear()
+            _keeper_pid = os.getpid()
+            threading.Thread(target=_extend_for_ever, name="runs-leases", daemon=True).start()
+        _claims[held.id, held.fence] = clock.now_ms()
+
+
+def let_go(held: Held) -> None:
+    """The claim is over, by a commit or by loss."""
+    with _lock:
+        _claims.pop((held.id, held.fence), None)
+
+
+def held_here() -> list[tuple[str, int]]:
+    """The claims of this process."""
+    with _lock:
+        return list(_claims)
+
+
+def _extend_for_ever() -> None:
+    pause = threading.Event()
+    while True:
+        pause.wait(policy.current().lease_seconds / 4)
+        try:
+            extend()
+        except DatabaseError as error:
+            logger.warning("leases not extended", extra={"reason": str(error)})
+            close_old_connections()
+
+
+def extend(*, now: int | None = None) -> int:
+    """Extend the leases of this process that are a third over; returns how many were."""
+    moment = clock.now_ms() if now is None else now
+    with _lock:
+        tired = [key for key, since in _claims.items() if moment - since >= lease_ms() // 3]
+    extended = 0
+    for run_id, fence in tired:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(
+                "UPDATE runs_run SET wake_at = %s WHERE id = %s AND fence = %s AND status = 'running' "
+                "AND lease_owner = %s AND wake_at IS NOT NULL",
+                [moment + lease_ms(), run_id, fence, owner()],
+            )
+            count = cursor.rowcount
+        with _lock:
+            if (run_id, fence) in _claims:
+                if count:
+                    _claims[run_id, fence] = moment
+                else:
+                    del _claims[run_id, fence]
+        extended += count
+    return extended

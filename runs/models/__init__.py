@@ -1,0 +1,23 @@
+"""The tables of durable runs."""
+
+from __future__ import annotations
+
+from runs.models.catalogue import Dispatcher, EventFilter, Manifest, Schedule
+from runs.models.run import IdempotencyKey, JournalEntry, Run, RunData, RunTag, Slot, StreamChunk
+from runs.models.waiting import InboxItem, Waitpoint
+
+__all__ = [
+    "Dispatcher",
+    "EventFilter",
+    "IdempotencyKey",
+    "InboxItem",
+    "JournalEntry",
+    "Manifest",
+    "Run",
+    "RunData",
+    "RunTag",
+    "Schedule",
+    "Slot",
+    "StreamChunk",
+    "Waitpoint",
+]
