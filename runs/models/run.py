@@ -121,7 +121,7 @@ class JournalEntry(models.Model):
     REPLAYED = (STEP, RESOLVED, COMPENSATION, STREAM)
 
     pk = models.CompositePrimaryKey("run_id", "seq")
-    run = models.ForeignKey(Run, models.DO_NOTHING, db_constraint=False, db_index=False, related_name="journal")
+    run_id = models.CharField(max_length=400)
     seq = models.IntegerField()
     kind = models.CharField(max_length=20)
     key = models.CharField(max_length=400)
@@ -133,7 +133,7 @@ class JournalEntry(models.Model):
         db_table = "runs_journal"
         constraints = [
             models.UniqueConstraint(
-                fields=["run", "kind", "key"],
+                fields=["run_id", "kind", "key"],
                 name="runs_journal_once",
                 condition=Q(kind__in=["step", "resolved", "compensation", "stream"]),
             )
@@ -144,7 +144,7 @@ class StreamChunk(models.Model):
     """A piece of a stream. ``ordinal`` shares the journal's numbers, so it orders chunks and journal together."""
 
     pk = models.CompositePrimaryKey("run_id", "ordinal")
-    run = models.ForeignKey(Run, models.DO_NOTHING, db_constraint=False, db_index=False, related_name="chunks")
+    run_id = models.CharField(max_length=400)
     ordinal = models.IntegerField()
     stream_id = models.CharField(max_length=400)
     #: The whole chunk as on the wire.
@@ -158,7 +158,7 @@ class RunTag(models.Model):
     """A tag, for finding runs by it."""
 
     pk = models.CompositePrimaryKey("value", "run_id")
-    run = models.ForeignKey(Run, models.DO_NOTHING, db_constraint=False, related_name="tag_rows")
+    run_id = models.CharField(max_length=400, db_index=True)
     value = models.CharField(max_length=200)
 
     class Meta:

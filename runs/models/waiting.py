@@ -8,14 +8,14 @@ from django.db import models
 from django.db.models import Q
 
 from runs import states
-from runs.models.run import Run, moment
+from runs.models.run import moment
 
 
 class Waitpoint(models.Model):
     """A thing a run's body waits for. Its resolution stands in the journal."""
 
     pk = models.CompositePrimaryKey("run_id", "key")
-    run = models.ForeignKey(Run, models.DO_NOTHING, db_constraint=False, db_index=False, related_name="waitpoints")
+    run_id = models.CharField(max_length=400)
     #: ``clientWaitpointId``.
     key = models.CharField(max_length=400)
     tenant = models.CharField(max_length=200)
@@ -63,7 +63,7 @@ class InboxItem(models.Model):
     """An injection: written first, matched under the run's lock, kept as its receipt."""
 
     id = models.CharField(primary_key=True, max_length=40)
-    run = models.ForeignKey(Run, models.DO_NOTHING, db_constraint=False, db_index=False, related_name="inbox")
+    run_id = models.CharField(max_length=400)
     kind = models.CharField(max_length=10)
     key = models.CharField(max_length=400)
     #: The caller's ``Idempotency-Key``.
@@ -80,10 +80,10 @@ class InboxItem(models.Model):
 
     class Meta:
         db_table = "runs_inbox"
-        indexes = [models.Index(fields=["run", "id"], name="runs_inbox_run")]
+        indexes = [models.Index(fields=["run_id", "id"], name="runs_inbox_run")]
         constraints = [
             models.UniqueConstraint(
-                fields=["run", "dedupe"], name="runs_inbox_dedupe", condition=Q(dedupe__isnull=False)
+                fields=["run_id", "dedupe"], name="runs_inbox_dedupe", condition=Q(dedupe__isnull=False)
             )
         ]
 

@@ -1,0 +1,118 @@
+"""What every route of durable runs has in common: the seed's headers, bodies and errors."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from rest_framework.renderers import JSONRenderer
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from runs import foreground, records
+from runs.held import Held
+from zelavis.api.parsers import loads
+from zelavis.errors import InvalidBody, InvalidJson, RouteNotFound
+
+CORS = {
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Allow-Methods": "GET,POST,OPTIONS",
+    "Access-Control-Allow-Headers": "content-type, x-voyant-protocol",
+}
+
+
+class SeedJSON(JSONRenderer):
+    """``application/json; charset=utf-8``, as the seed sends it."""
+
+    charset = "utf-8"
+
+
+class BodyError(Exception):
+    """The seed answers a body that has a string ``error`` with that body; kept for its clients."""
+
+    def __init__(self, body: dict[str, Any]) -> None:
+        super().__init__("error")
+        self.body = body
+
+
+class SuffixNotFound(RouteNotFound):
+    """There is nothing under this part of a run's path."""
+
+    status = 400
+
+
+class RunsView(APIView):
+    """Base of the routes under ``/api/runs``, ``/api/manifests``, ``/api/events`` and ``/api/schedules``."""
+
+    renderer_classes = (SeedJSON,)
+    scopes: ClassVar[dict[str, str]] = {"GET": "runs:read", "POST": "runs:write"}
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        if request.method == "OPTIONS":
+            # Before authentication: a browser asks without credentials.
+            return HttpResponse(status=204, headers=CORS)
+        return super().dispatch(request, *args, **kwargs)
+
+    def handle_exception(self, exc: Exception) -> Response:
+        if isinstance(exc, BodyError):
+            return Response(exc.body, status=400)
+        response = super().handle_exception(exc)
+        # These routes answer errors as plain JSON, with the members of a problem.
+        response.content_type = None
+        return response
+
+    def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
+        final = super().finalize_response(request, response, *args, **kwargs)
+        for name, value in CORS.items():
+            final.headers[name] = value
+        return final
+
+
+def tenant_of(request: Request) -> str:
+    """The only tenant whose runs the caller sees; empty: all."""
+    return str(getattr(request.auth, "tenant", "") or "")
+
+
+def raw_body(request: Request) -> Any:
+    """The body whatever its content type says.
+
+    Raises:
+        InvalidJson: not JSON; also when empty.
+    """
+    try:
+        return loads(request._request.body)
+    except ValueError as error:
+        raise InvalidJson(f"The request body is not valid JSON: {error}") from None
+
+
+def optional_object(request: Request) -> dict[str, Any]:
+    """The body of a POST on a run: empty means ``{}``.
+
+    Raises:
+        InvalidJson: not JSON.
+        InvalidBody: not an object.
+        BodyError: it carries a string ``error``.
+    """
+    if not request._request.body.strip():
+        return {}
+    body = raw_body(request)
+    if not isinstance(body, dict):
+        raise InvalidBody("request body must be an object")
+    if isinstance(body.get("error"), str):
+        raise BodyError(body)
+    return body
+
+
+def wants_async(request: Request) -> bool:
+    """Whether the caller asked not to wait: ``Prefer: respond-async``."""
+    words = request.headers.get("Prefer", "").lower().replace(";", ",").split(",")
+    return "respond-async" in [word.strip() for word in words]
+
+
+def drive_and_load(run_id: str, held: Held | None, *, status: int = 200) -> Response:
+    """Drive the run when this request holds it, then answer with its record."""
+    if held is not None:
+        foreground.drive(held)
+    return Response(records.load(run_id), status=status)
