@@ -69,11 +69,17 @@ class LogLine:
 
 @dataclass(frozen=True, kw_only=True)
 class HostCall:
-    """One host call as the tape keeps it: exactly the bytes that crossed."""
+    """One host call as the tape keeps it: the bytes that crossed, with secrets taken out."""
 
     family: str
     request: bytes
     answer: bytes
+    #: The operation; ``?`` when the request could not be read.
+    op: str = "?"
+    #: Whether the answer is a refusal of policy.
+    refused: bool = False
+    #: How long the host took.
+    duration_ms: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
