@@ -20,7 +20,7 @@ import httpx
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SOURCE = Path(__file__).resolve().parent / "tenant"
-FILES = ("package.json", "package-lock.json", "server.mjs", "workflows.mjs")
+FILES = ("package.json", "package-lock.json", "server.mjs", "workflows.mjs", "compare.mjs")
 SECRET = "shared-dev-secret"
 
 
@@ -63,7 +63,7 @@ class Tenant:
         return self.http.post("/__voyant/workflow-step", content=body, headers=headers)
 
     def fault(self, mode: str, *, times: int = 1, value: Any = None, after_running: bool = False) -> None:
-        """Answer the next ``times`` step requests wrongly: ``status``, ``html``, ``text``, ``body``, ``cut``, ``hang``."""
+        """Answer the next step requests wrongly: ``status``, ``html``, ``text``, ``body``, ``cut`` or ``hang``."""
         body = {"mode": mode, "times": times, "value": value, "afterRunning": after_running}
         self.http.post("/fault", json=body).raise_for_status()
 

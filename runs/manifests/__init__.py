@@ -1,0 +1,1 @@
+"""What starts runs by itself: manifests with event filters and schedules."""
