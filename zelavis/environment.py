@@ -8,6 +8,7 @@ values themselves are never echoed, because some of them are secrets.
 from __future__ import annotations
 
 import os
+import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -61,6 +62,13 @@ class Environment:
     worker_secret: str = field(repr=False)
     #: ``true``: wasm traps by explicit checks instead of signals; safe whatever else is loaded in the process.
     sandbox_hardened: bool
+    #: Workers for Platforms, for the adapter ``cloudflare``: account, token, dispatch namespace, the URL of the
+    #: dispatch Worker that stands before the namespace, and the base URL of the management API.
+    cloudflare_account_id: str
+    cloudflare_api_token: str = field(repr=False)
+    cloudflare_namespace: str
+    cloudflare_dispatch_url: str
+    cloudflare_api_url: str
 
     @property
     def embedded(self) -> bool:
@@ -109,6 +117,12 @@ def read(environ: Mapping[str, str] | None = None) -> Environment:
         runs_lease_seconds=_seconds("ZELAVIS_RUNS_LEASE_SECONDS", env.get("ZELAVIS_RUNS_LEASE_SECONDS", "10")),
         worker_secret=env.get("ZELAVIS_WORKER_SECRET", ""),
         sandbox_hardened=_boolean("ZELAVIS_SANDBOX_HARDENED", env.get("ZELAVIS_SANDBOX_HARDENED", "")),
+        cloudflare_account_id=_word("ZELAVIS_CLOUDFLARE_ACCOUNT_ID", env.get("ZELAVIS_CLOUDFLARE_ACCOUNT_ID", "")),
+        cloudflare_api_token=_token("ZELAVIS_CLOUDFLARE_API_TOKEN", env.get("ZELAVIS_CLOUDFLARE_API_TOKEN", "")),
+        cloudflare_namespace=_word("ZELAVIS_CLOUDFLARE_NAMESPACE", env.get("ZELAVIS_CLOUDFLARE_NAMESPACE", "")),
+        cloudflare_dispatch_url=_url("ZELAVIS_CLOUDFLARE_DISPATCH_URL", env.get("ZELAVIS_CLOUDFLARE_DISPATCH_URL", "")),
+        cloudflare_api_url=_url("ZELAVIS_CLOUDFLARE_API_URL", env.get("ZELAVIS_CLOUDFLARE_API_URL", ""))
+        or "https://api.cloudflare.com/client/v4",
     )
 
 
@@ -214,6 +228,20 @@ def _seconds(name: str, value: str) -> float:
     if not 0 < seconds <= 3600:
         raise ConfigurationError(f"{name}: expected more than 0 and at most 3600 seconds.")
     return seconds
+
+
+def _word(name: str, value: str) -> str:
+    """A part of a URL's path: nothing in it that would make it more than one."""
+    if not re.fullmatch(r"[A-Za-z0-9_-]{0,128}", value):
+        raise ConfigurationError(f"{name}: expected letters, digits, dashes and underscores.")
+    return value
+
+
+def _token(name: str, value: str) -> str:
+    """A header's value: visible ASCII, as copied."""
+    if not re.fullmatch(r"[!-~]{0,1000}", value):
+        raise ConfigurationError(f"{name}: expected visible ASCII characters without spaces.")
+    return value
 
 
 def _one_of(name: str, value: str, choices: tuple[str, ...]) -> str:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from zelavis.adapters.base import Adapter
+from zelavis.adapters.cloudflare import CloudflareAdapter
 from zelavis.adapters.dispatch import DispatchAdapter
 from zelavis.adapters.sandbox import SandboxAdapter
 from zelavis.errors import UnknownAdapter
 
-REGISTRY: dict[str, Adapter] = {adapter.name: adapter for adapter in (SandboxAdapter(), DispatchAdapter())}
+REGISTRY: dict[str, Adapter] = {
+    adapter.name: adapter for adapter in (SandboxAdapter(), DispatchAdapter(), CloudflareAdapter())
+}
 
 
 def get(name: str) -> Adapter:

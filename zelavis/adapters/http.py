@@ -134,7 +134,7 @@ def exchange(
 
     Raises:
         ExchangeFailed: with code ``worker_timeout``, ``worker_unreachable``, ``worker_answer_too_large``,
-            ``worker_bad_signature`` or ``worker_bad_answer``.
+            ``worker_bad_signature``, ``worker_bad_answer`` or ``secret_unreadable``.
     """
     sent = {
         "content-type": "application/json",
@@ -145,7 +145,12 @@ def exchange(
         **(headers or {}),
     }
     if key:
-        sent.update(signing.sign(body, key=key, message_id=message_id))
+        try:
+            sent.update(signing.sign(body, key=key, message_id=message_id))
+        except ValueError as error:
+            raise ExchangeFailed(
+                "secret_unreadable", "The worker's secret says whsec_ and is not base64.", transient=False
+            ) from error
     token = _deadline.set(time.monotonic() + timeout_ms / 1000)
     try:
         # Every request of the protocol is idempotent by its key, so a connection that broke is worth one more try.
@@ -163,7 +168,8 @@ def exchange(
         ) from error
     except (httpcore.NetworkError, OSError) as error:
         raise ExchangeFailed("worker_unreachable", "The worker cannot be reached.", transient=True) from error
-    except (httpcore.UnsupportedProtocol, httpcore.LocalProtocolError, UnicodeError) as error:
+    except (httpcore.UnsupportedProtocol, httpcore.LocalProtocolError, ValueError) as error:
+        # ValueError: a host or a port that no URL can have.
         raise ExchangeFailed("worker_unreachable", "The worker's URL cannot be used.", transient=False) from error
     finally:
         _deadline.reset(token)
