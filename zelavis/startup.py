@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+from typing import Any
+
 from django.db.models.signals import post_migrate
 
-from zelavis import roles, wakeups
+from marketplace import ports
+from zelavis import roles, tokens, wakeups
 from zelavis.activation import reconcile
-from zelavis.hooks import events
+from zelavis.admin import cards
+from zelavis.admin.site import CARDS
+from zelavis.hooks import HOOKS, events
 from zelavis.hooks.sources import models as content
 from zelavis.hooks.sources import schedules
+from zelavis.models import ApiToken
 
 
 def connect() -> None:
     """Bind content models to hooks, keep the roles current, and tell beat what waits for a time."""
     post_migrate.connect(roles.synchronize, dispatch_uid="zelavis.roles")
     content.connect()
+    CARDS.append(cards.core)
+    ports.HOOK_NAMES.append(lambda: frozenset(HOOKS))
+    ports.STATE_LISTENERS.append(_release_changed)
+    ports.MAKE_TOKEN.append(_make_token)
+    ports.REVOKE_TOKEN.append(_revoke_token)
     wakeups.SOURCES.extend(
         (
             wakeups.WakeSource(
@@ -32,3 +44,25 @@ def connect() -> None:
             ),
         )
     )
+
+
+def _release_changed(change: ports.StateChange) -> None:
+    """A withdrawn release stops at once; a yanked one stays where it is installed."""
+    if change.action in ("quarantine", "remove"):
+        reconcile.stop(
+            change.plugin,
+            digests={change.digest},
+            reason=f"{change.version} was withdrawn ({change.action}): {change.reason}",
+            actor=change.actor,
+        )
+
+
+def _make_token(*, name: str, scopes: list[str], owner: Any, expires_at: datetime) -> tuple[str, str]:
+    token, secret = tokens.create(name, scopes, owner=owner, expires_at=expires_at)
+    return token.prefix, secret
+
+
+def _revoke_token(prefix: str) -> None:
+    token = ApiToken.objects.filter(prefix=prefix).first()
+    if token is not None:
+        tokens.revoke(token)

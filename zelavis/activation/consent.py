@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from marketplace import capabilities
 from zelavis.activation.targets import Target
 from zelavis.errors import ConsentOutdated, ConsentRequired
 from zelavis.models import Deployment
@@ -28,10 +29,13 @@ def escalations(target: Target, serving: Deployment | None) -> list[str]:
     """What this version may do that the serving one may not, in words; for a first install: everything."""
     before = json.loads(serving.grants) if serving is not None else {}
     public_before = _public_routes(json.loads(serving.manifest)) if serving is not None else set()
-    added = [f"{capability}: new" for capability in target.capabilities if capability not in before]
-    for capability, grant in target.capabilities.items():
-        if capability in before:
-            added += [f"{capability}: {part}" for part in _widened(before[capability], grant)]
+    change = capabilities.delta(before, dict(target.capabilities))
+    added = [f"{capability}: new" for capability in change["added"]]
+    added += [
+        f"{one['capability']}: {one['quantity']} {json.dumps(one['before'])} → {json.dumps(one['after'])}"
+        for one in change["changed"]
+        if one["escalates"]
+    ]
     added += [f"public route {path}" for path in sorted(_public_routes(target.manifest) - public_before)]
     return added
 
@@ -69,22 +73,3 @@ def _public_routes(manifest: Mapping[str, Any]) -> set[str]:
         if route.get("public") is True
         for method in route.get("methods", ["GET"])
     }
-
-
-def _widened(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
-    """Members of a grant that allow more than they did. What cannot be compared counts as more."""
-    found = []
-    for member, value in after.items():
-        if member == "reason" or before.get(member) == value:
-            continue
-        held = before.get(member)
-        if isinstance(value, list) and isinstance(held, list):
-            more = [str(item) for item in value if item not in held]
-            found += [f"{member} + {', '.join(more)}"] if more else []
-        elif isinstance(value, int | float) and isinstance(held, int | float) and value <= held:
-            continue
-        else:
-            found.append(f"{member} {json.dumps(held)} → {json.dumps(value)}")
-    # A bound that was there and is gone is no bound at all.
-    found += [f"{member} no longer limited" for member in before if member != "reason" and member not in after]
-    return found

@@ -14,7 +14,6 @@ from django.contrib.flatpages.admin import FlatPageAdmin
 from django.contrib.flatpages.models import FlatPage
 from django.db import models
 from django.db.models import QuerySet
-from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 
@@ -52,11 +51,11 @@ class HookedAdmin(admin.ModelAdmin):
         setattr(request, _VERDICT, _verdict("content:beforeSave", form.instance, event, audit.actor_of(request)))
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
-        base: type[ModelForm[Any]] = super().get_form(request, obj, change, **kwargs)
+        base: Any = super().get_form(request, obj, change, **kwargs)
         binding = BINDINGS.get(self.model)
 
         def _post_clean(form: Any) -> None:
-            super(judged, form)._post_clean()
+            base._post_clean(form)
             verdict: FireResult | None = getattr(request, _VERDICT, None)
             if verdict is None or binding is None or form.errors:
                 return
@@ -67,8 +66,7 @@ class HookedAdmin(admin.ModelAdmin):
             name = field.name if field is not None and field.name in form.fields else None
             form.add_error(name, f"{verdict.rejection.plugin}: {verdict.rejection.message}")
 
-        judged: Any = type(base)("JudgedForm", (base,), {"_post_clean": _post_clean})
-        return judged
+        return type(base)("JudgedForm", (base,), {"_post_clean": _post_clean})
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         if getattr(request, _VERDICT, None) is not None:

@@ -1,0 +1,57 @@
+"""The core's numbers on the home page."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils import timezone
+
+from zelavis import querysets
+from zelavis.admin.site import Card
+from zelavis.models import CircuitBreaker, HookEvent, PluginEntry
+
+#: A waiting hook event older than this says that no worker listens.
+_LATE = timedelta(minutes=1)
+
+
+def core(request: HttpRequest) -> list[Card]:
+    """Activations at work, failed ones, plugins that are let rest, hook events that wait too long."""
+    working = querysets.unfinished().count()
+    failed = PluginEntry.objects.filter(activation_state=PluginEntry.ActivationState.FAILED).count()
+    resting = CircuitBreaker.objects.filter(opened_at__isnull=False).count()
+    late = HookEvent.objects.filter(wake_at__lt=timezone.now() - _LATE).count()
+    activations = reverse("admin:zelavis_activation_changelist")
+    return [
+        Card(
+            title="Activating",
+            count=working,
+            url=f"{activations}?finished_at__isnull=True",
+            text="Deployments and activations on their way." if working else "Nothing is on its way.",
+            tone="notice" if working else "calm",
+        ),
+        Card(
+            title="Failed plugins",
+            count=failed,
+            url=f"{reverse('admin:zelavis_pluginentry_changelist')}?activation_state__exact=failed",
+            text="Their newest activation failed and nothing serves."
+            if failed
+            else "Every plugin is where it should be.",
+            tone="alarm" if failed else "calm",
+        ),
+        Card(
+            title="Resting plugins",
+            count=resting,
+            url=reverse("admin:zelavis_circuitbreaker_changelist"),
+            text="They trapped five times in a row." if resting else "No circuit breaker is open.",
+            tone="alarm" if resting else "calm",
+        ),
+        Card(
+            title="Late hook events",
+            count=late,
+            url=f"{reverse('admin:zelavis_hookevent_changelist')}?state__exact=waiting",
+            text="Waiting for a worker for over a minute." if late else "Events are delivered as they come.",
+            tone="alarm" if late else "calm",
+        ),
+    ]
