@@ -140,7 +140,8 @@ def _send(
                 body,
                 key="",
                 message_id=key,
-                timeout_ms=max(1, int(left * 1000)),
+                # A try that hangs leaves time for the others.
+                timeout_ms=max(1, int(left * 1000 / (TRIES - attempt))),
                 max_bytes=_MAX_ANSWER,
                 headers=headers,
             )
