@@ -228,8 +228,8 @@ def _write(
     terminal = states.is_terminal(status)
     count = len(rows) + len(chunks)
     cursor.execute(
-        "UPDATE runs_run SET status = %s, wake_at = CASE WHEN paused THEN NULL ELSE %s END, lease_owner = '', "
-        "next_seq = next_seq + %s, metadata_cursor = %s, compute_ms = %s, attempts = %s, claims = 0, "
+        "UPDATE runs_run SET status = %s, wake_at = CASE WHEN paused THEN NULL ELSE CAST(%s AS bigint) END, "
+        "lease_owner = '', next_seq = next_seq + %s, metadata_cursor = %s, compute_ms = %s, attempts = %s, claims = 0, "
         "completed_at = %s WHERE id = %s AND fence = %s AND status = 'running' RETURNING next_seq, buffered, paused",
         [
             *(status, wake_at, count, cursor_after, held.compute_ms, held.attempts),
