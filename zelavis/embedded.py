@@ -133,7 +133,9 @@ def web_server(host: str, port: int, *, stop: threading.Event) -> Iterator[WebSe
 
 
 def _die_with_parent() -> None:
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    # SIGKILL: granian's handler of SIGTERM can wait for a lock that its own main thread holds, and then it would keep
+    # the port for ever. Its workers watch the parent themselves.
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
