@@ -1,0 +1,1 @@
+"""An app with workflows for the acceptance tests."""
