@@ -47,12 +47,17 @@ class RunsView(APIView):
     """Base of the routes under ``/api/runs``, ``/api/manifests``, ``/api/events`` and ``/api/schedules``."""
 
     renderer_classes = (SeedJSON,)
-    scopes: ClassVar[dict[str, str]] = {"GET": "runs:read", "POST": "runs:write"}
+    scopes: ClassVar[dict[str, str]] = {
+        "GET": "runs:read",
+        "POST": "runs:write",
+        # No route takes these; the answer is the seed's.
+        **dict.fromkeys(("PUT", "PATCH", "DELETE"), "runs:read"),
+    }
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         if request.method == "OPTIONS":
             # Before authentication: a browser asks without credentials.
-            return HttpResponse(status=204, headers=CORS)
+            return HttpResponse(status=204, content_type="application/json; charset=utf-8", headers=CORS)
         return super().dispatch(request, *args, **kwargs)
 
     def handle_exception(self, exc: Exception) -> Response:

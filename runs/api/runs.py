@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.request import Request
@@ -115,8 +115,6 @@ class RunCancel(RunView):
 
 class UnknownSuffix(RunView):
     """Anything else under a run."""
-
-    scopes: ClassVar[dict[str, str]] = dict.fromkeys(("GET", "POST", "PUT", "PATCH", "DELETE"), "runs:read")
 
     @extend_schema(exclude=True)
     def get(self, request: Request, run_id: str, suffix: str) -> Response:
