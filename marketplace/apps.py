@@ -10,3 +10,16 @@ class MarketplaceConfig(AppConfig):
 
     name = "marketplace"
     verbose_name = "Marketplace"
+
+    def ready(self) -> None:
+        from marketplace import polling
+        from marketplace.admin.cards import cards
+        from zelavis.admin.site import CARDS
+        from zelavis.wakeups import SOURCES, WakeSource
+
+        if cards not in CARDS:
+            CARDS.append(cards)
+        if not any(source.name == "feeds" for source in SOURCES):
+            SOURCES.append(
+                WakeSource(name="feeds", task="marketplace.tasks.poll_feeds", seconds_until_next=polling.due)
+            )

@@ -157,7 +157,8 @@ def _problem(error: ValidationError) -> Problem:
         case "pattern":
             message = f"{_short(value)} does not have the form {error.validator_value}"
         case "additionalProperties" if isinstance(value, dict):
-            unknown = sorted(set(value) - set(error.schema.get("properties", {})))
+            known = error.schema.get("properties", {}) if isinstance(error.schema, dict) else {}
+            unknown = sorted(set(value) - set(known))
             message = f"unknown member {', '.join(map(repr, unknown[:5]))}"
         case "required":
             message = error.message.replace("is a required property", "is missing")

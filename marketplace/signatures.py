@@ -80,3 +80,12 @@ def server_public_key() -> str:
 def sign(message: bytes) -> str:
     """The server's signature, base64."""
     return base64.b64encode(server_key().sign(message)).decode()
+
+
+def is_public_key(text: str) -> bool:
+    """Whether a text is a base64 raw Ed25519 public key."""
+    try:
+        Ed25519PublicKey.from_public_bytes(base64.b64decode(text, validate=True))
+    except (ValueError, binascii.Error):
+        return False
+    return True

@@ -126,7 +126,7 @@ def _check_local(content: bytes, entry: _Entry) -> int:
     same = (flags, method, crc, packed, size) == (entry.flags, entry.method, entry.crc, entry.packed, entry.size)
     if not same or content[start : start + name_size] != entry.raw_name:
         raise refuse("has a local header that disagrees with its directory", name=entry.name)
-    return start + name_size
+    return int(start + name_size)
 
 
 def _content(packed: bytes, entry: _Entry, most: int) -> bytes:

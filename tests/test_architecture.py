@@ -23,6 +23,8 @@ SHARED = {
         "zelavis",
         "zelavis.admin",
         "zelavis.admin.site",
+        "zelavis.admin.readonly",
+        "zelavis.templatetags.zelavis_ui",
     ),
 }
 #: What the shared nouns themselves may use of ours.

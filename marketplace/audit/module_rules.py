@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterator
 
 from marketplace.audit.base import ERROR, WARNING, Family, Found, Rule, Subject
+from marketplace.manifest import NAME as MANIFEST
 from sandbox.capabilities import registry
 from sandbox.errors import SandboxError
 
@@ -29,6 +31,36 @@ UNUSED = Rule(
     example='`"users:read"` in the manifest of a module without the import',
     advice="Remove it from the manifest.",
 )
+MANIFEST_DIFFERS = Rule(
+    id="module.manifest-differs",
+    severity=ERROR,
+    text="The module carries a manifest of its own, and it is not the one in the bundle.",
+    example="a custom section `zelavis.manifest` with other capabilities",
+    advice="Build the module with the manifest that is packed, or without the section.",
+)
+START = Rule(
+    id="module.start",
+    severity=WARNING,
+    text="The module has a start function, which runs before every call.",
+    example="a section `start`",
+    advice="Do the work in the call; what start uses counts against its limits.",
+)
+MEMORY = Rule(
+    id="module.memory",
+    severity=ERROR,
+    text="The module begins with more memory than its manifest asks for, so it could never start.",
+    example="a memory of 512 pages with `memoryMb: 16`",
+    advice="Raise `limits.memoryMb` or build with less memory.",
+)
+SECTION_NAME = Rule(
+    id="module.section-name",
+    severity=WARNING,
+    text="A custom section or an export has a name with characters that cannot be seen.",
+    example="an export named `a` followed by U+202E",
+    advice="Rename it.",
+)
+_PAGES_PER_MB = 16
+_DEFAULT_MB = 16
 
 
 def check(subject: Subject) -> Iterator[Found]:
@@ -37,21 +69,34 @@ def check(subject: Subject) -> Iterator[Found]:
         return
     name = subject.manifest.entry
     try:
-        imported = set(subject.inspection.capabilities)
+        found = subject.inspection
     except SandboxError as error:
         yield Found(rule=INVALID, message=f"{error.message} ({error.code})"[:500], place=name)
         return
+    imported = set(found.capabilities)
     declared = set(subject.manifest.capabilities)
     free = {one.name for one in registry.all_capabilities() if not one.declared}
     for capability in sorted(imported - declared - free):
         yield Found(rule=UNDECLARED, message=f"The module imports {capability}.", place=name)
     for capability in sorted(declared - imported):
         yield Found(rule=UNUSED, message=f"The module does not import {capability}.", place=name)
+    embedded = found.embedded_manifest
+    if embedded is not None and embedded != subject.bundle.files.get(MANIFEST):
+        yield Found(rule=MANIFEST_DIFFERS, message="The module's own manifest is another one.", place=name)
+    if found.has_start:
+        yield Found(rule=START, message="The module has a start function.", place=name)
+    asked = subject.manifest.data.get("limits", {}).get("memoryMb", _DEFAULT_MB)
+    if found.memory_pages > asked * _PAGES_PER_MB:
+        pages = found.memory_pages
+        yield Found(rule=MEMORY, message=f"It begins with {pages} pages; {asked} MiB are asked for.", place=name)
+    for word in (*found.custom_sections, *(export for export, _ in found.exports)):
+        if not word.isprintable() or any(unicodedata.category(char) in ("Cf", "Mn", "Co") for char in word):
+            yield Found(rule=SECTION_NAME, message=f"The name {word[:60]!a}.", place=name)
 
 
 FAMILY = Family(
     name="module",
     text="WebAssembly entries, inspected and never run.",
-    rules=(INVALID, UNDECLARED, UNUSED),
+    rules=(INVALID, UNDECLARED, UNUSED, MANIFEST_DIFFERS, START, MEMORY, SECTION_NAME),
     check=check,
 )

@@ -25,6 +25,8 @@ def inspection_text(subject: Subject) -> str:
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
     return sorted(value) if isinstance(value, set | frozenset) else str(value)
 
 

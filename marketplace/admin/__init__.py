@@ -1,0 +1,7 @@
+"""The marketplace's screens: queue, review, listings, publishers, feeds."""
+
+from __future__ import annotations
+
+from marketplace.admin import feeds, listings, publishers, releases, rollouts
+
+__all__ = ["feeds", "listings", "publishers", "releases", "rollouts"]

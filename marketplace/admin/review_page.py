@@ -1,0 +1,141 @@
+"""What the review page shows. Everything is read: nothing of a release runs here."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections import Counter
+from datetime import datetime
+from typing import Any
+
+from django.urls import NoReverseMatch, reverse
+
+from marketplace import approvals, blobs, bundles, capabilities, curation
+from marketplace.actors import Actor
+from marketplace.audit import rows
+from marketplace.audit.run import rules_version
+from marketplace.models import CheckResult, Release, ReleaseState
+from zelavis.errors import ZelavisError
+
+#: Characters of a file that the page shows.
+MAX_SHOWN = 200_000
+_SEVERITIES = ("error", "warning", "notice")
+
+
+def context(release: Release, *, actor: Actor, now: datetime) -> dict[str, Any]:
+    """The template's variables."""
+    findings = list(release.findings.all())
+    base = _base(release)
+    return {
+        "release": release,
+        "plugin": release.plugin,
+        "manifest_json": json.dumps(release.manifest, indent=2, ensure_ascii=False),
+        "capability_rows": _capabilities(release, base),
+        "delta_now": capabilities.delta(base.capabilities if base else None, release.capabilities),
+        "base": base,
+        "manifest_diff": _diff(base, release),
+        "surface": _surface(release),
+        "findings": sorted(findings, key=lambda one: _SEVERITIES.index(one.severity)),
+        "finding_counts": counts(findings),
+        "checks": _checks(release),
+        "missing": rows.missing(release),
+        "rules_are_old": release.audit_rules != rules_version(),
+        "inspection": release.inspection,
+        "events": list(release.events.all()),
+        "approvals": approvals.given(release),
+        "approvals_needed": approvals.needed(release),
+        "files": _files(release),
+        "waited": release.waited_seconds(now) if release.state in _OPEN else None,
+        "verbs": [(verb, _verb_url(release, verb.name)) for verb in curation.possible(release, actor, now=now)],
+        "install_url": install_url(release) if release.state == ReleaseState.APPROVED else "",
+        "record": json.loads(release.record_text) if release.record_text else None,
+    }
+
+
+_OPEN = (ReleaseState.SUBMITTED, ReleaseState.IN_REVIEW, ReleaseState.CHANGES_REQUESTED)
+
+
+def counts(findings: list[Any]) -> list[tuple[str, int]]:
+    """Findings by severity, the heaviest first; none left out but those with nothing."""
+    number = Counter(finding.severity for finding in findings)
+    return [(severity, number[severity]) for severity in _SEVERITIES if number[severity]]
+
+
+def _base(release: Release) -> Release | None:
+    """The newest approved release but this one: what sites run now."""
+    approved = Release.objects.filter(plugin=release.plugin, state=ReleaseState.APPROVED).exclude(pk=release.pk)
+    return approved.filter(version_sort__lt=release.version_sort).order_by("-version_sort").first()
+
+
+def _capabilities(release: Release, base: Release | None) -> list[dict[str, Any]]:
+    before = base.capabilities if base else {}
+    return [
+        {
+            "name": name,
+            "risk": capabilities.risk(name, asked),
+            "reason": asked.get("reason", ""),
+            "quantities": {key: value for key, value in asked.items() if key != "reason"},
+            "words": capabilities.explain(name, asked),
+            "new": base is not None and name not in before,
+        }
+        for name, asked in release.capabilities.items()
+    ]
+
+
+def _surface(release: Release) -> dict[str, Any]:
+    manifest = release.manifest
+    return {name: manifest.get(name, []) for name in ("hooks", "routes", "schedules", "workflows")}
+
+
+def _diff(base: Release | None, release: Release) -> list[tuple[str, str]]:
+    """Lines of a unified diff of the manifests with their class; empty: nothing to compare."""
+    if base is None:
+        return []
+    texts = [json.dumps(one.manifest, indent=2, ensure_ascii=False).splitlines() for one in (base, release)]
+    lines = difflib.unified_diff(texts[0], texts[1], base.version, release.version, lineterm="", n=2)
+    marks = {"+": "added", "-": "removed"}
+    return [(marks.get(line[0], ""), line) for line in lines]
+
+
+def _checks(release: Release) -> list[CheckResult]:
+    """The newest row of each check for these bytes."""
+    newest: dict[str, CheckResult] = {}
+    for row in CheckResult.objects.filter(release=release, digest=release.digest).order_by("id"):
+        newest[row.family] = row
+    return list(newest.values())
+
+
+def _files(release: Release) -> list[tuple[str, int]] | None:
+    """Names and sizes; ``None``: the bytes are gone or damaged."""
+    try:
+        read = bundles.read(blobs.get(release.digest))
+    except ZelavisError:
+        return None
+    return [(name, len(content)) for name, content in read.files.items()]
+
+
+def file_text(release: Release, name: str) -> str | None:
+    """A file of the bundle as text; ``None``: there is no such file.
+
+    Raises:
+        ZelavisError: the bytes are gone or damaged.
+    """
+    content = bundles.read(blobs.get(release.digest)).files.get(name)
+    if content is None:
+        return None
+    try:
+        return content.decode("utf-8")[:MAX_SHOWN]
+    except UnicodeDecodeError:
+        return "\n".join(content[at : at + 16].hex(" ") for at in range(0, min(len(content), 4096), 16))
+
+
+def _verb_url(release: Release, verb: str) -> str:
+    return reverse("admin:marketplace_release_verb", args=[release.pk, verb])
+
+
+def install_url(release: Release) -> str:
+    """The core's consent page; empty when there is no core."""
+    try:
+        return f"{reverse('admin:zelavis_pluginentry_install', args=[release.plugin.name])}?version={release.version}"
+    except NoReverseMatch:
+        return ""
