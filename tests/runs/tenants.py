@@ -73,10 +73,14 @@ class Tenant:
 
     def ran(self, run_id: str) -> Counter[str]:
         """What really ran for a run, from the tenant's own log, with how often."""
+        return Counter(line["what"] for line in self.lines(run_id))
+
+    def lines(self, run_id: str = "") -> list[dict[str, Any]]:
+        """The tenant's own log: of one run, or all of it."""
         if not self.log.exists():
-            return Counter()
+            return []
         lines = map(json.loads, self.log.read_text(encoding="utf-8").splitlines())
-        return Counter(line["what"] for line in lines if line["run"] == run_id)
+        return [line for line in lines if not run_id or line["run"] == run_id]
 
 
 def sign(body: bytes, secret: str = SECRET) -> str:
