@@ -73,7 +73,7 @@ class House:
             raise AssertionError(f"{error}; it is {last}") from None
 
     def children(self, run_id: str) -> list[str]:
-        """Runs whose log says that they are children: found by what the tenant ran."""
+        """The runs that a run started and waits or waited for."""
         listed = self.api.get("/api/runs", params={"parent": run_id}).json()
         return [run["id"] for run in listed["data"]]
 

@@ -167,7 +167,7 @@ def test_metadata_is_applied_once(house: House) -> None:
 
 
 def test_time_and_chance_are_the_same_on_every_replay(house: House) -> None:
-    """What a body drew before a sleep it draws again after it; its time starts at the trigger and passes as it sleeps."""
+    """What a body drew before a sleep it draws again after it; its time starts at the trigger and passes with it."""
     record = house.ended(house.trigger("deterministic")["id"])
     output = record["output"]
     assert output["startedAt"] == record["startedAt"] == output["first"]["now"]
