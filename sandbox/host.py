@@ -1,0 +1,192 @@
+"""Execute one call: a new store, the call, the outcome, and nothing is left.
+
+What the plugin wrote through its capabilities is stored when the call ended ``ok`` and forgotten otherwise.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sandbox import abi, engine, ledger, runtime, ticker
+from sandbox.abi import Invocation, Stop
+from sandbox.artifact import Artifact
+from sandbox.call import Call
+from sandbox.capabilities.session import Session
+from sandbox.errors import CommitError, SandboxError
+from sandbox.limits import Limits
+from sandbox.outcome import GuestError, HostCall, Outcome, OutcomeStatus
+
+if TYPE_CHECKING:
+    from sandbox.capabilities.backends.protocol import Backend
+
+logger = logging.getLogger("sandbox.host")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finished:
+    """A call that is over, for those who keep a record of their own (the tape)."""
+
+    artifact: Artifact
+    call: Call
+    grants: Mapping[str, Mapping[str, Any]]
+    limits: Limits
+    outcome: Outcome
+    transcript: tuple[HostCall, ...]
+
+
+#: Told of every recorded call after its row is written; filled in ``AppConfig.ready``. What they raise is logged.
+OBSERVERS: list[Callable[[Finished], None]] = []
+
+
+class _Thread(threading.local):
+    nesting = 0
+
+
+_thread = _Thread()
+_DENIED = frozenset({"capability_denied", "quota_exceeded", "calls_exceeded", "unknown_capability"})
+
+
+def execute(
+    artifact: Artifact,
+    call: Call,
+    *,
+    grants: Mapping[str, Mapping[str, Any]],
+    limits: Limits = Limits(),  # noqa: B008  a frozen value
+    backend: Backend | None = None,
+    record: bool = True,
+) -> Outcome:
+    """Run one call of a plugin and tell what came of it. Never raises for anything that a plugin does.
+
+    ``grants`` are the consented capabilities of its manifest; ``backend`` is where they read and write (``None``: the
+    database); ``record=False`` writes no ledger row and tells no observer.
+    """
+    started = time.perf_counter()
+    deadline = time.monotonic() + limits.deadline_ms / 1000
+    if backend is None:
+        from sandbox.capabilities.backends import database
+
+        backend = database.default()
+    session = Session(call, grants, limits, deadline=deadline, backend=backend)
+    run = Invocation(
+        session.dispatch,
+        ticks=ticker.ticks(limits.deadline_ms),
+        memory_limit=min(limits.memory_bytes, engine.MAX_MEMORY_BYTES),
+        table_limit=min(limits.table_elements, engine.MAX_TABLE_ELEMENTS),
+        output_limit=limits.output_bytes,
+        fuel=limits.fuel,
+    )
+    result, stop = None, None
+    try:
+        raw = _run(artifact, call, limits, run, deadline)
+        result = abi.answer(raw, depth=limits.json_depth)
+    except Stop as ended:
+        stop = ended
+    except Exception:
+        # A bug of ours, or a process that is going down: the caller gets an outcome, the operator the traceback.
+        logger.exception("call failed in the host", extra={"invocation": call.id, "plugin": call.plugin})
+        stop = _host_error("The host failed during the call.", traceback.format_exc(limit=12))
+    if stop is None and isinstance(result, dict) and isinstance(result.get("reject"), dict) and call.hook != "route":
+        message = result["reject"].get("message")
+        stop = Stop(OutcomeStatus.REJECTED, "rejected", message if isinstance(message, str) else "")
+    stop = _settle(session, stop)
+    outcome = _outcome(session, run, result, stop, (time.perf_counter() - started) * 1000)
+    if record:
+        ledger.write(artifact, call, outcome)
+        if OBSERVERS:
+            _tell(Finished(
+                artifact=artifact, call=call, grants=grants, limits=limits, outcome=outcome,
+                transcript=tuple(session.transcript),
+            ))  # fmt: skip
+    return outcome
+
+
+def _run(artifact: Artifact, call: Call, limits: Limits, run: Invocation, deadline: float) -> bytes:
+    """Admission, the store and the call."""
+    try:
+        payload = abi.envelope(call)
+    except (TypeError, ValueError) as error:
+        raise _host_error("The event cannot be given to the plugin.", str(error), code="input_invalid") from None
+    if len(payload) > limits.input_bytes:
+        message = f"The event has {len(payload)} bytes; {limits.input_bytes} are allowed."
+        raise _host_error(message, "", code="input_too_large")
+    if _thread.nesting >= abi.MAX_NESTING:
+        raise Stop(OutcomeStatus.BUSY, "nested_too_deep", "A plugin's call may lead to one other call, not to more.")
+    here = runtime.runtime(fuel=limits.fuel is not None)
+    here.guard()
+    try:
+        program = here.program(artifact)
+    except SandboxError as error:
+        raise _host_error("The plugin is not ready on this host.", error.message, code=error.code) from None
+    if not here.slots.acquire(timeout=max(0.0, deadline - time.monotonic())):
+        raise Stop(OutcomeStatus.BUSY, "busy", "No slot became free in time.")
+    _thread.nesting += 1
+    try:
+        with here.ticker:
+            answer: bytes = program.run(payload, run)
+            return answer
+    finally:
+        _thread.nesting -= 1
+        here.slots.release()
+
+
+def _settle(session: Session, stop: Stop | None) -> Stop | None:
+    """Store the call's writes or forget them; the stop that this adds, if any."""
+    if stop is None and session.host_error is not None:
+        stop = _host_error("The host could not carry out a call of the plugin.", session.host_error)
+    if stop is not None:
+        session.discard()
+        if session.host_error is not None and stop.status is not OutcomeStatus.HOST_ERROR:
+            stop = _host_error("The host could not carry out a call of the plugin.", session.host_error)
+        return stop
+    try:
+        session.commit()
+    except CommitError as error:
+        if error.code == "commit_quota_exceeded":
+            return Stop(OutcomeStatus.CAPABILITY_DENIED, error.code, error.message)
+        return _host_error(error.message, session.host_error or "", code=error.code)
+    return None
+
+
+def _outcome(session: Session, run: Invocation, result: Any, stop: Stop | None, duration_ms: float) -> Outcome:
+    status, error, detail = OutcomeStatus.OK, None, ""
+    if stop is not None:
+        status, error, detail = stop.status, stop.error, stop.detail
+        if (
+            status is OutcomeStatus.TRAP
+            and error.code in _DENIED
+            and any(r.code == error.code for r in session.refusals)
+        ):
+            status = OutcomeStatus.CAPABILITY_DENIED
+    return Outcome(
+        status=status,
+        result=result if status in (OutcomeStatus.OK, OutcomeStatus.REJECTED) else None,
+        error=error,
+        duration_ms=duration_ms,
+        memory_bytes=run.memory_used,
+        host_calls=session.host_calls,
+        refusals=tuple(session.refusals),
+        logs=tuple(session.logs),
+        fuel=run.fuel_used,
+        operator_detail=detail,
+    )
+
+
+def _host_error(message: str, detail: str, *, code: str = "host_error") -> Stop:
+    stop = Stop(OutcomeStatus.HOST_ERROR, code, message, detail=detail)
+    stop.error = GuestError(name="HostError", message=message, code=code)
+    return stop
+
+
+def _tell(finished: Finished) -> None:
+    for observer in OBSERVERS:
+        try:
+            observer(finished)
+        except Exception:
+            # A record that could not be kept must not undo a call that has ended.
+            logger.exception("observer failed", extra={"invocation": finished.call.id})

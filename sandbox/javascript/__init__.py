@@ -1,0 +1,1 @@
+"""The JavaScript engine as a guest: source, built artefact and what plugins find around themselves."""

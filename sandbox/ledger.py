@@ -1,0 +1,72 @@
+"""The ledger: one row for every call, written when the call has ended.
+
+A row that cannot be written is reported in the log and changes nothing for the caller: the call has happened.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from datetime import UTC, datetime
+from typing import Any
+
+from sandbox.artifact import Artifact
+from sandbox.call import Call
+from sandbox.outcome import Outcome
+
+logger = logging.getLogger("sandbox.ledger")
+
+#: Characters of a result, of an error, of the refusals and of the operator's detail that are kept.
+MOST_TEXT = 8_192
+MOST_LOGS = 65_536
+
+
+def write(artifact: Artifact, call: Call, outcome: Outcome) -> None:
+    """Write the row of one call. Never raises."""
+    from sandbox.models import Invocation
+
+    try:
+        Invocation(**row(artifact, call, outcome)).save(force_insert=True)
+    except Exception:
+        # The call is over and its effects stand; only its record is lost, and the log says so.
+        logger.exception("ledger row not written", extra={"invocation": call.id, "plugin": call.plugin})
+
+
+def row(artifact: Artifact, call: Call, outcome: Outcome) -> dict[str, Any]:
+    """The row's fields."""
+    error = outcome.error
+    return {
+        "id": call.id,
+        "created_at": datetime.fromtimestamp(call.now_ms / 1000, tz=UTC),
+        "plugin": call.plugin,
+        "version": call.version[:64],
+        "digest": artifact.digest,
+        "hook": call.hook[:120],
+        "status": outcome.status.value,
+        "duration_ms": outcome.duration_ms,
+        "memory_bytes": outcome.memory_bytes,
+        "fuel": outcome.fuel,
+        "host_calls": outcome.host_calls,
+        "refusals": len(outcome.refusals),
+        "result": _text(outcome.result) if outcome.result is not None else "",
+        "error": _text({"name": error.name, "message": error.message, "stack": error.stack, "code": error.code})
+        if error is not None
+        else "",
+        "refused": _text([[r.capability, r.op, r.code, r.message] for r in outcome.refusals])
+        if outcome.refusals
+        else "",
+        "logs": _text([[line.level, line.message] for line in outcome.logs], most=MOST_LOGS) if outcome.logs else "",
+        "operator_detail": _plain(outcome.operator_detail)[:MOST_TEXT],
+        "correlation": _plain(call.correlation)[:200],
+        "actor": _plain(call.actor)[:200],
+    }
+
+
+def _text(value: Any, *, most: int = MOST_TEXT) -> str:
+    """JSON text, cut where it is too long; NUL, which PostgreSQL does not store, stays an escape."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return text if len(text) <= most else text[:most] + "…"
+
+
+def _plain(text: str) -> str:
+    return text.replace("\0", "\\0") if "\0" in text else text
