@@ -166,9 +166,9 @@ def _text(item: Mapping[str, Any], member: str) -> str:
     return value
 
 
-def _integer(value: Any, member: str) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise ValueError(f"{member} is not a whole number")
+def _whole(value: Any, member: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ValueError(f"{member} is not a whole number")  # noqa: TRY004  every fault of a manifest is one kind
     return value
 
 
@@ -179,9 +179,9 @@ def _hook(item: Mapping[str, Any]) -> HookBinding:
     timeout = item.get("timeoutMs")
     return HookBinding(
         name=_text(item, "name"),
-        order=_integer(item.get("order", 100), "order"),
+        order=_whole(item.get("order", 100), "order"),
         on_error=on_error,
-        timeout_ms=None if timeout is None else _integer(timeout, "timeoutMs"),
+        timeout_ms=None if timeout is None else _whole(timeout, "timeoutMs"),
     )
 
 

@@ -20,6 +20,7 @@ from zelavis.models import DispatchWorker
 ACTIVATE = "/__zelavis/plugin/activate"
 DEPLOY = "/__zelavis/plugin/deploy"
 CALL = "/__zelavis/plugin/call"
+PURGE = "/__zelavis/plugin/purge"
 
 
 def send(worker: DispatchWorker, path: str, document: object, *, message_id: str, timeout_ms: int = 0) -> Reply:
@@ -131,7 +132,23 @@ class DispatchAdapter:
                 message=error.message,
                 http_status=error.http_status,
             )
-        return answers.read_activation(reply, worker=worker.name)
+        answer = answers.read_activation(reply, worker=worker.name)
+        if answer.status == "active" and order.action == "uninstall" and order.purge and worker.takes_uploads:
+            return self._purge(order, worker, answer)
+        return answer
+
+    def _purge(self, order: Order, worker: DispatchWorker, answer: Answer) -> Answer:
+        """Data went to the worker with the code, so it goes from there too; a worker that kept none says 404."""
+        try:
+            reply = send(worker, PURGE, {"name": order.name}, message_id=f"{order.activation}-purge")
+        except ExchangeFailed as error:
+            return Answer(status="pending", code=error.code, message=f"Its data is not deleted yet: {error.message}")
+        if reply.status in (200, 404):
+            order.note("purged", f"at {worker}", http_status=reply.status)
+            return answer
+        return Answer(
+            status="pending", code="worker_http_error", message="Its data is not deleted yet.", http_status=reply.status
+        )
 
     def call(self, entry: ActiveEntry, call: Call) -> CallOutcome:
         """One event to the worker; the call's id makes it idempotent there."""

@@ -49,6 +49,11 @@ class DispatchNamespaceAdmin(admin.ModelAdmin):
 class WorkerForm(forms.ModelForm):
     """A worker; its secret goes in and never comes out."""
 
+    base_url = forms.URLField(
+        max_length=500,
+        assume_scheme="https",
+        help_text="Scheme, host and port; the paths of the protocol are added.",
+    )
     new_secret = forms.CharField(
         required=False,
         strip=True,
@@ -60,10 +65,7 @@ class WorkerForm(forms.ModelForm):
     class Meta:
         model = DispatchWorker
         fields = ("namespace", "name", "base_url", "takes_uploads", "timeout_ms", "max_answer_bytes")
-        help_texts = {
-            "base_url": "Scheme, host and port; the paths of the protocol are added.",
-            "takes_uploads": "Send the code of a version before its activation.",
-        }
+        help_texts = {"takes_uploads": "Send the code of a version before its activation."}
 
     def clean(self) -> dict[str, Any]:
         values: dict[str, Any] = super().clean() or {}

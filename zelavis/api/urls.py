@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from zelavis.api import activations, health, hooks, plugins, receiver
+from zelavis.api import activations, health, hooks, plugins, receiver, routes
 from zelavis.api.schema import SchemaView
 
 urlpatterns = [
@@ -28,5 +28,7 @@ urlpatterns = [
     path("api/hooks", hooks.Hooks.as_view(), name="hooks"),
     path("api/hooks/events", hooks.Events.as_view(), name="hook-events"),
     path("api/hooks/<str:name>", hooks.Hook.as_view(), name="hook"),
+    path("plugins/<str:name>/", routes.plugin_route, name="plugin-root"),
+    path("plugins/<str:name>/<path:path>", routes.plugin_route, name="plugin-route"),
     path("__zelavis/plugin/activate", receiver.activate, name="receiver-activate"),
 ]

@@ -144,6 +144,7 @@ HOOKS: Mapping[str, Hook] = {
                     "method": _TEXT,
                     "path": _TEXT,
                     "route": _TEXT,
+                    "params": {"type": "object"},
                     "query": {"type": "object"},
                     "headers": {"type": "object"},
                     "body": {"type": ["object", "null"]},

@@ -14,7 +14,7 @@ from zelavis import doorbell, identifiers, ledger, querysets, registry
 from zelavis.errors import ZelavisError
 from zelavis.hooks import chain
 from zelavis.hooks.catalogue import HOOKS
-from zelavis.hooks.firing import FireResult, HookOutcome, check, find, fire
+from zelavis.hooks.firing import FireResult, HookOutcome, call_id, check, find, fire
 from zelavis.models import HookEvent
 
 logger = logging.getLogger("zelavis.hooks")
@@ -114,6 +114,7 @@ def deliver(event_id: str, *, now: datetime | None = None) -> FireResult | None:
             plugin=seen.plugin,
             skip=done,
             event_at=seen.created_at,
+            delivery=seen.passes,
             now=moment,
         )
     except ZelavisError as error:
@@ -153,8 +154,9 @@ def _done(event: HookEvent) -> set[str]:
         return set()
     now_ms = int(event.created_at.timestamp() * 1000)
     names = {
-        identifiers.derive("inv", event.pk, entry.name, now_ms=now_ms): entry.name
+        call_id(event.pk, entry, now_ms=now_ms, delivery=delivery): entry.name
         for entry in registry.active_for_hook(event.hook)
+        for delivery in range(1, event.passes)
     }
     return {names[found] for found in ledger.known(names)}
 

@@ -110,6 +110,7 @@ def fire(
     plugin: str = "",
     skip: Collection[str] = (),
     event_at: datetime | None = None,
+    delivery: int = 1,
     now: datetime | None = None,
 ) -> FireResult:
     """Ask every listener of a hook, in order, and wait for their answers.
@@ -123,6 +124,7 @@ def fire(
         plugin: ask this one only.
         skip: plugins that are not asked.
         event_at: when it happened; the guest's clock, and with ``event_id`` what the ids of its calls are drawn from.
+        delivery: 2 and more when the event is fired again.
 
     Raises:
         UnknownHook, InvalidEvent: the event is not one of the catalogue's.
@@ -140,6 +142,7 @@ def fire(
         correlation=correlation or here.correlation,
         depth=here.depth if depth is None else depth,
         event_at=event_at or moment,
+        delivery=delivery,
         now=moment,
     )
     if run.depth > chain.MAX_DEPTH:
@@ -162,6 +165,7 @@ class _Run:
     correlation: str
     depth: int
     event_at: datetime
+    delivery: int
     now: datetime
     outcomes: list[HookOutcome] = field(default_factory=list)
     rejection: Rejection | None = None
@@ -208,7 +212,7 @@ class _Run:
         wanted = declared if isinstance(declared, int) and declared > 0 else per_call
         now_ms = int(self.event_at.timestamp() * 1000)
         call = Call(
-            id=identifiers.derive("inv", self.event_id, entry.name, now_ms=now_ms),
+            id=call_id(self.event_id, entry, now_ms=now_ms, delivery=self.delivery),
             hook=self.hook.name,
             event=withhold(self.hook, payload, entry.grants),
             deadline_ms=max(1, min(wanted, left_ms)),
@@ -274,6 +278,14 @@ class _Run:
         payload[part] = {**payload[part], **change}
         self.changes.update(change)
         return ""
+
+
+def call_id(event_id: str, entry: ActiveEntry, *, now_ms: int, delivery: int = 1) -> str:
+    """The id of a listener's call. A worker gets the same id with every delivery and does the work once; a call here
+    that found no free slot left a row in the ledger, so the next delivery needs an id of its own."""
+    elsewhere = adapters.get(entry.adapter).capabilities.strategy == "worker-boundary"
+    again = () if delivery == 1 or elsewhere else (str(delivery),)
+    return identifiers.derive("inv", event_id, entry.name, *again, now_ms=now_ms)
 
 
 def _untried(entry: ActiveEntry, status: str, message: str, code: str) -> HookOutcome:
