@@ -62,6 +62,7 @@ class Server:
     def __init__(self, process: subprocess.Popen[str], port: int, printed: str) -> None:
         self.process = process
         self.printed = printed
+        self.browsers: list[Browser] = []
         self.url = f"http://127.0.0.1:{port}"
         login = re.search(r"Login +(\S+) / (\S+)", printed)
         self.user, self.password = login.groups() if login else ("admin", "")
@@ -73,8 +74,10 @@ class Server:
         )
 
     def browser(self) -> Browser:
-        """A signed-in session of the admin."""
-        return Browser(self.url, self.user, self.password)
+        """A signed-in session of the admin, closed with the server."""
+        made = Browser(self.url, self.user, self.password)
+        self.browsers.append(made)
+        return made
 
     def kill(self) -> None:
         """As the out-of-memory killer would: no warning, and every process of it at once."""
@@ -124,6 +127,8 @@ def running(data: Path, *arguments: str, port: int | None = None, **variables: s
         server = Server(process, port, printed)
         with server.api:
             yield server
+        for browser in server.browsers:
+            browser.client.close()
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGINT)
