@@ -22,8 +22,8 @@ pytestmark = pytest.mark.django_db
 PAGE = {
     "collection": "flatpages.flatpage",
     "id": "1",
-    "isNew": False,
-    "content": {"title": "About", "content": "one two", "enableComments": False},
+    "created": False,
+    "content": {"title": "About", "body": "one two", "enableComments": False},
 }
 READ = {"content:read": {"reason": "r"}}
 WRITE = {"content:write": {"reason": "r"}}
@@ -65,8 +65,8 @@ def test_parts_without_a_capability_are_withheld(scripted: ScriptedAdapter) -> N
     serve("reader", hooks=["content:afterSave"], order=2, capabilities=READ)
     hooks.fire("content:afterSave", PAGE)
     assert [sorted(call.event) for _, call in scripted.calls] == [
-        ["collection", "id", "isNew"],
-        ["collection", "content", "id", "isNew"],
+        ["collection", "created", "id"],
+        ["collection", "content", "created", "id"],
     ]
 
 

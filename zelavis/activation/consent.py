@@ -40,11 +40,13 @@ def escalations(target: Target, serving: Deployment | None) -> list[str]:
     return added
 
 
-def check(target: Target, *, serving: Deployment | None, given: str | None) -> str:
+def check(target: Target, *, serving: Deployment | None, given: str | None, implied: bool = False) -> str:
     """The digest to keep with the deployment.
 
     Nothing new asked: none is needed, and the operator's earlier consent carries over. Anything more than what
-    serves now needs the digest of exactly this version.
+    serves now needs the digest of exactly this version. With ``implied`` the request to install is itself the consent,
+    as long as nothing of high risk is asked for: the caller named the plugin, and the answer and the audit log say what
+    it was granted.
 
     Raises:
         ConsentRequired: none given; the error carries what to show and the digest to give.
@@ -61,7 +63,7 @@ def check(target: Target, *, serving: Deployment | None, given: str | None) -> s
     if given:
         if given != wanted:
             raise ConsentOutdated(**members)
-    elif added:
+    elif added and not (implied and capabilities.release_risk(target.manifest) != "high"):
         raise ConsentRequired(**members)
     return wanted
 

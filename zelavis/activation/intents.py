@@ -43,12 +43,15 @@ def install(
     version: str | None = None,
     reason: str = "",
     consent: str | None = None,
+    implied: bool = False,
     adapter: str | None = None,
     worker: DispatchWorker | None = None,
     expected: int | None = None,
     now: datetime | None = None,
 ) -> Activation:
     """Install the newest installable version, or the one named; the entry is made when there is none.
+
+    ``implied``: without a ``consent`` the request itself is one, unless something of high risk is asked for.
 
     Raises:
         ZelavisError: no such release, not consented to, installed already, blocked, another attempt at work.
@@ -57,7 +60,7 @@ def install(
     entry = registry.entries().filter(name=name).first()
     chosen = adapters.get(adapter or (entry.adapter if entry else "sandbox"))
     target = targets.find(name, version, entry=entry, adapter=chosen)
-    agreed = consents.check(target, serving=None, given=consent)
+    agreed = consents.check(target, serving=None, given=consent, implied=implied)
 
     def mutate() -> Activation:
         found = _lock(name)

@@ -47,7 +47,7 @@ class HookedAdmin(admin.ModelAdmin):
         form = self.get_form(request, obj, change=obj is not None)(request.POST, request.FILES, instance=obj)
         if not form.is_valid():
             return
-        event = BINDINGS[self.model].event(form.instance, is_new=obj is None)
+        event = BINDINGS[self.model].event(form.instance, created=obj is None)
         setattr(request, _VERDICT, _verdict("content:beforeSave", form.instance, event, audit.actor_of(request)))
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:

@@ -200,6 +200,7 @@ class Install(Verb):
             actor=audit.actor_of(request),
             version=body.get("version"),
             consent=body.get("consent"),
+            implied=True,
             adapter=body.get("adapter"),
             worker=worker_of(body.get("worker")),
             reason=body.get("reason", ""),

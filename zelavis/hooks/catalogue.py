@@ -64,7 +64,7 @@ def _object(required: Mapping[str, Any], optional: Mapping[str, Any] | None = No
 
 
 _SAVED = _object(
-    {"collection": _TEXT, "id": _TEXT_OR_NULL, "content": {"type": "object"}}, {"isNew": {"type": "boolean"}}
+    {"collection": _TEXT, "id": _TEXT_OR_NULL, "content": {"type": "object"}}, {"created": {"type": "boolean"}}
 )
 _DELETED = _object({"collection": _TEXT, "id": _TEXT_OR_NULL}, {"content": {"type": "object"}})
 _VERSION = _object({"version": _TEXT}, {"previousVersion": _TEXT_OR_NULL, "purge": {"type": "boolean"}})

@@ -1,7 +1,7 @@
 """Django models as content: out of the box flat pages are content and ``auth.User`` is the user.
 
-``ZELAVIS_CONTENT_MODELS`` names others: ``{"blog.Post": ["title", "body"]}`` maps a model to the fields that plugins
-see, or to ``None`` for all its plain fields. A field's name on the wire is its name here in camelCase.
+``ZELAVIS_CONTENT_MODELS`` names others: ``{"blog.Post": {"title": "title", "body": "text"}}`` maps a model to the
+fields that plugins see, by their names on the wire; ``None`` means all plain fields by their own names in camelCase.
 """
 
 from __future__ import annotations
@@ -24,7 +24,17 @@ from zelavis import hooks, registry
 from zelavis.errors import HookInTransaction, HookRejected
 from zelavis.hooks.firing import FireResult
 
-DEFAULT_MODELS: Mapping[str, list[str] | None] = {"flatpages.FlatPage": None}
+FieldNames = Mapping[str, str] | None
+DEFAULT_MODELS: Mapping[str, FieldNames] = {
+    "flatpages.FlatPage": {
+        "url": "url",
+        "title": "title",
+        "body": "content",
+        "enableComments": "enable_comments",
+        "registrationRequired": "registration_required",
+        "templateName": "template_name",
+    }
+}
 #: Set on an instance whose before-hooks were asked by the caller; the signal does not ask again.
 JUDGED = "_zelavis_judged"
 
@@ -40,22 +50,26 @@ class Binding:
     fields: Mapping[str, models.Field[Any, Any]]
 
     def content(self, instance: models.Model) -> dict[str, Any]:
-        """The instance's fields as JSON values."""
-        return {name: _plain(field.value_from_object(instance)) for name, field in self.fields.items()}
+        """The instance's id and fields as JSON values."""
+        values = {name: _plain(field.value_from_object(instance)) for name, field in self.fields.items()}
+        return {"id": None if instance.pk is None else str(instance.pk), **values}
 
-    def event(self, instance: models.Model, *, is_new: bool | None = None) -> dict[str, Any]:
+    def event(self, instance: models.Model, *, created: bool | None = None) -> dict[str, Any]:
         """The payload of the content hooks."""
         event: dict[str, Any] = {
             "collection": self.collection,
             "id": None if instance.pk is None else str(instance.pk),
             "content": self.content(instance),
         }
-        return event if is_new is None else {**event, "isNew": is_new}
+        return event if created is None else {**event, "created": created}
 
     def apply(self, instance: models.Model, changes: Mapping[str, Any]) -> None:
         """Set what before-hooks changed."""
         for name, value in changes.items():
-            field = self.fields[name]
+            field = self.fields.get(name)
+            if field is None:
+                # The id: a plugin may not make one thing another.
+                continue
             setattr(instance, field.attname, field.to_python(value))
 
 
@@ -65,7 +79,7 @@ BINDINGS: dict[type[models.Model], Binding] = {}
 
 def connect() -> None:
     """Bind the configured models; called once from ``AppConfig.ready``."""
-    configured: Mapping[str, list[str] | None] = getattr(settings, "ZELAVIS_CONTENT_MODELS", DEFAULT_MODELS)
+    configured: Mapping[str, FieldNames] = getattr(settings, "ZELAVIS_CONTENT_MODELS", DEFAULT_MODELS)
     for label, names in configured.items():
         model = apps.get_model(label)
         BINDINGS[model] = Binding(model=model, collection=label.lower(), fields=_fields(model, names))
@@ -113,7 +127,7 @@ def _before_save(sender: type[models.Model], instance: models.Model, raw: bool =
     if raw or _judged(instance, "content:beforeSave"):
         return
     binding = BINDINGS[sender]
-    result = ask("content:beforeSave", instance, binding.event(instance, is_new=bool(instance._state.adding)))
+    result = ask("content:beforeSave", instance, binding.event(instance, created=bool(instance._state.adding)))
     delattr(instance, JUDGED)
     _raise(result)
     binding.apply(instance, result.changes)
@@ -123,7 +137,7 @@ def _after_save(
     sender: type[models.Model], instance: models.Model, created: bool, raw: bool = False, **kwargs: Any
 ) -> None:
     if not raw:
-        hooks.enqueue("content:afterSave", BINDINGS[sender].event(instance, is_new=created), source="signal")
+        hooks.enqueue("content:afterSave", BINDINGS[sender].event(instance, created=created), source="signal")
 
 
 def _before_delete(sender: type[models.Model], instance: models.Model, **kwargs: Any) -> None:
@@ -157,13 +171,14 @@ def _raise(result: FireResult) -> None:
         )
 
 
-def _fields(model: type[models.Model], names: list[str] | None) -> dict[str, models.Field[Any, Any]]:
-    plain = [field for field in model._meta.concrete_fields if not field.primary_key]
-    chosen = plain if names is None else [field for field in plain if field.name in names]
-    missing = set(names or ()) - {field.name for field in plain}
+def _fields(model: type[models.Model], names: FieldNames) -> dict[str, models.Field[Any, Any]]:
+    plain = {field.name: field for field in model._meta.concrete_fields if not field.primary_key}
+    if names is None:
+        return {re.sub(r"_(\w)", lambda match: match[1].upper(), name): field for name, field in plain.items()}
+    missing = set(names.values()) - set(plain)
     if missing:
         raise LookupError(f"ZELAVIS_CONTENT_MODELS: {model._meta.label} has no field {', '.join(sorted(missing))}.")
-    return {re.sub(r"_(\w)", lambda match: match[1].upper(), field.name): field for field in chosen}
+    return {name: plain[field] for name, field in names.items()}
 
 
 def _plain(value: Any) -> Any:

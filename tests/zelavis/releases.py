@@ -1,0 +1,57 @@
+"""Approved releases of small plugins, through the marketplace's own doors."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from marketplace import actors, bundles, curation, intake
+from marketplace.models import Publisher, Release
+
+MODULE = """
+export default {
+  hooks: {
+    "content:afterSave": async (event, ctx) => {
+      const saves = await ctx.kv.increment("saves");
+      return { version: ctx.plugin.version, saves };
+    },
+    "plugin:install": async (event, ctx) => { await ctx.kv.increment("installs"); },
+    "plugin:activate": async (event, ctx) => { await ctx.kv.increment("activations"); },
+  },
+  routes: {
+    "GET /stats": async (request, ctx) => ({ json: { saves: await ctx.kv.get("saves"), seen: Object.keys(request.headers) } }),
+  },
+};
+"""
+
+
+def approved(
+    directory: Path, *, name: str = "counter", version: str = "1.0.0", module: str = MODULE, **members: Any
+) -> Release:
+    """Pack, submit and approve one version."""
+    folder = directory / f"{name}-{version}"
+    folder.mkdir(parents=True)
+    manifest = {
+        "manifestVersion": 1,
+        "name": name,
+        "version": version,
+        "title": name,
+        "description": "A plugin of the tests.",
+        "license": "Apache-2.0",
+        "publisher": "tests",
+        "entry": "plugin.mjs",
+        "hooks": [{"name": "content:afterSave"}],
+        "routes": [{"path": "/stats", "methods": ["GET"], "public": False}],
+        "capabilities": {"kv": {"reason": "Counts.", "callsPerInvocation": 10, "callsPerHour": 1000, "bytes": 65536}},
+        "compatibility": {"zelavis": ">=0.1,<1"},
+        **members,
+    }
+    (folder / "zelavis.plugin.json").write_text(json.dumps(manifest))
+    (folder / "plugin.mjs").write_text(module)
+    (folder / "README.md").write_text(f"# {name}\n\nA plugin of the tests.\n")
+    Publisher.objects.get_or_create(
+        slug="tests", defaults={"name": "Tests", "verified": True, "state": Publisher.State.ACTIVE}
+    )
+    release = intake.submit(bundles.pack(folder), actor=actors.system(), publisher="tests")
+    return curation.act(release, "approve", actor=actors.system("reviewer"), reason="fine", digest=release.digest)
