@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from runs.models.catalogue import Dispatcher, EventFilter, Manifest, Schedule
+from runs.models.catalogue import Dispatcher
+from runs.models.manifests import EventFilter, EventReceipt, Manifest, Schedule
 from runs.models.run import IdempotencyKey, JournalEntry, Run, RunData, RunTag, Slot, StreamChunk
 from runs.models.waiting import InboxItem, Waitpoint
 
 __all__ = [
     "Dispatcher",
     "EventFilter",
+    "EventReceipt",
     "IdempotencyKey",
     "InboxItem",
     "JournalEntry",
