@@ -17,7 +17,7 @@ from zelavis import doorbell
 def seconds_until_next(*, now: int | None = None) -> float | None:
     """Seconds until the earliest wake time; 0 or less: overdue; ``None``: nothing waits."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT MIN(wake_at) FROM runs_run WHERE wake_at IS NOT NULL")
+        cursor.execute("SELECT MIN(wake_at) FROM runs_run WHERE wake_at IS NOT NULL AND NOT paused")
         earliest = cursor.fetchone()[0]
     return None if earliest is None else (earliest - (clock.now_ms() if now is None else now)) / 1000
 
@@ -46,7 +46,7 @@ def overdue(*, now: int | None = None, at_most: int = 1) -> int:
     """How many runs are due and not taken, counted up to ``at_most``."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT COUNT(*) FROM (SELECT 1 FROM runs_run WHERE wake_at <= %s LIMIT %s) AS due",
+            "SELECT COUNT(*) FROM (SELECT 1 FROM runs_run WHERE wake_at <= %s AND NOT paused LIMIT %s) AS due",
             [clock.now_ms() if now is None else now, at_most],
         )
         return int(cursor.fetchone()[0])

@@ -105,7 +105,11 @@ def finish(
         if held.parent_id is not None:
             # Ancestors are locked before descendants, everywhere.
             cursor.execute("SELECT id FROM runs_run WHERE id = %s" + sql.lock(), [held.parent_id])
-        _write(cursor, held, now, status=status, wake_at=None, response=response, duration_ms=duration_ms)
+        _, buffered, _ = _write(
+            cursor, held, now, status=status, wake_at=None, response=response, duration_ms=duration_ms
+        )
+        if buffered:
+            endings.expire_buffered(cursor, held.id, now=now)
         output_text, error_text = jsontext.text_or_none(output), None if error is None else jsontext.dumps(error)
         if output_text is not None or error_text is not None:
             cursor.execute(

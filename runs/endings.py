@@ -20,6 +20,15 @@ def ended(
         slots.release(cursor, held.id, held.concurrency_key, now=now)
 
 
+def expire_buffered(cursor: Any, run_id: str, *, now: int) -> None:
+    """What was kept for a wait that never came has no more use; its receipts say so."""
+    cursor.execute(
+        "UPDATE runs_inbox SET disposition = 'expired', settled_at = %s WHERE run_id = %s AND disposition = 'buffered'",
+        [now, run_id],
+    )
+    cursor.execute("UPDATE runs_run SET buffered = 0 WHERE id = %s", [run_id])
+
+
 def cancel(cursor: Any, run_id: str, *, reason: Any, now: int, actor: str = "") -> bool:
     """End an active run and its attached children as cancelled; ``False`` when it had ended.
 
@@ -35,6 +44,8 @@ def cancel(cursor: Any, run_id: str, *, reason: Any, now: int, actor: str = "") 
     if row is None:
         return False
     held = Held(*row)
+    if held.buffered:
+        expire_buffered(cursor, run_id, now=now)
     for child in children.attached(cursor, run_id):
         cancel(cursor, child, reason=reason or "the parent run was cancelled", now=now, actor=actor)
     error = None

@@ -15,7 +15,7 @@ from runs import clock, jsontext, leases, sql, states, waitpoints
 from runs.errors import NoMatch, NotParked, RunConflict
 from runs.held import COLUMNS, Held
 from runs.jsontext import ABSENT
-from runs.models import JournalEntry
+from runs.models import InboxItem, JournalEntry, Run
 from zelavis import doorbell, identifiers
 from zelavis.errors import NotFound
 
@@ -174,3 +174,19 @@ def _answered(cursor: Any, run_id: str, token_id: str) -> bool:
         [run_id, token_id],
     )
     return cursor.fetchone() is not None
+
+
+def receipts(run_id: str, *, tenant: str = "", limit: int = 1000) -> list[dict[str, Any]]:
+    """What was sent to a run and what became of it, oldest first.
+
+    Raises:
+        NotFound: no such run for this tenant.
+    """
+    row = Run.objects.filter(pk=run_id).values_list("tenant", flat=True).first()
+    if row is None or (tenant and row != tenant):
+        raise NotFound("no run stored in this DO")
+    return [
+        {"kind": item.kind, "key": item.key, "createdAt": item.created_at}
+        | Receipt(item.id, run_id, item.disposition, item.waitpoint, item.seq).body()
+        for item in InboxItem.objects.filter(run_id=run_id).order_by("id")[:limit]
+    ]

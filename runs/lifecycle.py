@@ -179,17 +179,17 @@ def _place(cursor: Any, new: creation.NewRun, now: int) -> bool:
     """Take a place under the concurrency key; ``False``: the run has to wait for one."""
     rule = new.concurrency or {}
     rule["key"] = slots.group(new.tenant, new.workflow_id, rule.get("key"))
+    limit = max(1, int(rule.get("limit", 1)))
+    if slots.admit(cursor, rule["key"], new.id, limit=limit, now=now):
+        return True
     holders = slots.holders(cursor, rule["key"])
-    free = len(holders) < max(1, int(rule.get("limit", 1)))
-    if not free and rule.get("strategy") == "cancel-newest":
-        raise RunConflict("WORKFLOW_CONCURRENCY_REJECTED", concurrencyKey=rule["key"], holders=holders)
-    if not free and rule.get("strategy") == "cancel-in-progress":
+    if rule.get("strategy") == "cancel-newest":
+        raise RunConflict("WORKFLOW_CONCURRENCY_REJECTED", concurrencyKey=rule["key"], heldBy=holders)
+    if rule.get("strategy") == "cancel-in-progress":
         for run_id in holders:
             endings.cancel(cursor, run_id, reason="cancelled by workflow concurrency policy", now=now)
-        free = len(slots.holders(cursor, rule["key"])) < max(1, int(rule.get("limit", 1)))
-    if free:
-        slots.take(cursor, rule["key"], new.id, now=now)
-    return free
+        return slots.admit(cursor, rule["key"], new.id, limit=limit, now=now)
+    return False
 
 
 def cancel(run_id: str, *, reason: Any = ABSENT, tenant: str = "", actor: str = "", now: int | None = None) -> None:

@@ -21,6 +21,11 @@ def holders(cursor: Any, key: str) -> list[str]:
     """The runs that hold a place, oldest first; locks the key for the rest of the transaction."""
     if connection.vendor == "postgresql":
         cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"runs_slot:{key}"])
+    return holders_seen(cursor, key)
+
+
+def holders_seen(cursor: Any, key: str) -> list[str]:
+    """As :func:`holders`, for a reader: takes no lock."""
     cursor.execute("SELECT run_id FROM runs_slot WHERE key = %s ORDER BY taken_at, run_id", [key])
     return [row[0] for row in cursor.fetchall()]
 
@@ -28,6 +33,17 @@ def holders(cursor: Any, key: str) -> list[str]:
 def take(cursor: Any, key: str, run_id: str, *, now: int) -> None:
     """Note the place. The caller found one free by :func:`holders` in the same transaction."""
     cursor.execute("INSERT INTO runs_slot (key, run_id, taken_at) VALUES (%s, %s, %s)", [key, run_id, now])
+
+
+def admit(cursor: Any, key: str, run_id: str, *, limit: int, now: int) -> bool:
+    """Give the run a place if it has one or one is free; whether it has one now."""
+    found = holders(cursor, key)
+    if run_id in found:
+        return True
+    if len(found) >= max(1, limit):
+        return False
+    take(cursor, key, run_id, now=now)
+    return True
 
 
 def release(cursor: Any, run_id: str, key: str, *, now: int) -> None:

@@ -75,6 +75,15 @@ class RunsView(APIView):
         return final
 
 
+class RunView(RunsView):
+    """Base of what stands under one run: other verbs are a 400, as in the seed."""
+
+    suffix = ""
+
+    def http_method_not_allowed(self, request: Any, *args: Any, **kwargs: Any) -> Any:
+        raise SuffixNotFound(f"unknown path suffix {self.suffix}")
+
+
 def tenant_of(request: Request) -> str:
     """The only tenant whose runs the caller sees; empty: all."""
     return str(getattr(request.auth, "tenant", "") or "")
@@ -121,3 +130,15 @@ def drive_and_load(run_id: str, held: Held | None, *, status: int = 200) -> Resp
     if held is not None:
         foreground.drive(held)
     return Response(records.load(run_id), status=status)
+
+
+def idempotency_key(request: Request) -> str | None:
+    """The ``Idempotency-Key`` header.
+
+    Raises:
+        InvalidBody: empty, longer than 200 characters, or not printable.
+    """
+    key = request.headers.get("Idempotency-Key")
+    if key is not None and (not 0 < len(key) <= 200 or not key.isprintable()):
+        raise InvalidBody("Idempotency-Key must be 1 to 200 printable characters")
+    return key

@@ -10,8 +10,7 @@ from rest_framework.response import Response
 
 from runs import inbox, policy, states
 from runs.api import bodies, shapes
-from runs.api.base import drive_and_load, optional_object, tenant_of
-from runs.api.runs import RunView, idempotency_key
+from runs.api.base import RunView, drive_and_load, idempotency_key, optional_object, tenant_of
 from runs.jsontext import ABSENT
 from zelavis.audit import actor_of
 from zelavis.errors import InvalidBody, InvalidRequest

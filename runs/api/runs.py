@@ -10,22 +10,33 @@ from rest_framework.response import Response
 
 from runs import clock, lifecycle, records
 from runs import resume as resuming
-from runs.api import bodies, shapes
+from runs.api import bodies, reading, shapes
 from runs.api.base import (
     RunsView,
+    RunView,
     SuffixNotFound,
     drive_and_load,
+    idempotency_key,
     optional_object,
     raw_body,
     tenant_of,
     wants_async,
 )
 from zelavis.audit import actor_of
-from zelavis.errors import InvalidBody, RouteNotFound
+from zelavis.errors import RouteNotFound
 
 
 class RunList(RunsView):
     """All runs."""
+
+    @extend_schema(
+        operation_id="listRuns",
+        summary="Runs, newest first",
+        parameters=reading.LIST_PARAMETERS,
+        responses=shapes.RUN_PAGE,
+    )
+    def get(self, request: Request) -> Response:
+        return reading.listed(request)
 
     @extend_schema(
         operation_id="triggerRun",
@@ -54,15 +65,6 @@ class RunList(RunsView):
 
     def http_method_not_allowed(self, request: Any, *args: Any, **kwargs: Any) -> Any:
         raise RouteNotFound(path=request.path)
-
-
-class RunView(RunsView):
-    """Base of what stands under one run: other verbs are a 400, as in the seed."""
-
-    suffix = ""
-
-    def http_method_not_allowed(self, request: Any, *args: Any, **kwargs: Any) -> Any:
-        raise SuffixNotFound(f"unknown path suffix {self.suffix}")
 
 
 class RunDetail(RunView):
@@ -121,15 +123,3 @@ class UnknownSuffix(RunView):
         raise SuffixNotFound(f"unknown path suffix /{suffix}")
 
     post = put = patch = delete = get
-
-
-def idempotency_key(request: Request) -> str | None:
-    """The ``Idempotency-Key`` header.
-
-    Raises:
-        InvalidBody: empty, longer than 200 characters, or not printable.
-    """
-    key = request.headers.get("Idempotency-Key")
-    if key is not None and (not 0 < len(key) <= 200 or not key.isprintable()):
-        raise InvalidBody("Idempotency-Key must be 1 to 200 printable characters")
-    return key

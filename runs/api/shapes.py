@@ -116,3 +116,53 @@ RECEIPT = _shape(
     runSeq=_number(required=False),
     reason=_text(required=False),
 )
+SUMMARY = _shape(
+    "RunSummary",
+    id=_text(),
+    workflowId=_text(),
+    workflowVersion=_text(),
+    status=serializers.ChoiceField(choices=states.ALL),
+    environment=_text(),
+    tenantId=_text(),
+    invocationCount=_number(),
+    computeTimeMs=_number(),
+    startedAt=_number(),
+    createdAt=_number(),
+    completedAt=_number(required=False),
+    wakeAt=_number(required=False),
+    paused=serializers.BooleanField(required=False),
+)
+RUN_PAGE = _shape("RunPage", runs=serializers.ListField(child=SUMMARY), next=_text(allow_null=True))
+JOURNAL_PAGE = _shape(
+    "JournalPage",
+    entries=serializers.ListField(
+        child=_shape(
+            "JournalEntry", seq=_number(), kind=_text(), key=_text(), at=_number(), fence=_number(), data=_any()
+        )
+    ),
+    next=_number(allow_null=True),
+)
+TIMELINE = _shape(
+    "RunTimeline",
+    events=serializers.ListField(child=_shape("TimelineEvent", at=_number(), kind=_text(), text=_text())),
+)
+WHY = _shape(
+    "RunWhy",
+    runId=_text(),
+    status=_text(),
+    at=_number(),
+    reason=serializers.ChoiceField(choices=["ended", "paused", "waiting", "driven", "concurrency", "retry", "ready"]),
+    text=_text(),
+)
+RECEIPTS = _shape("Receipts", receipts=serializers.ListField(child=RECEIPT))
+BULK = _shape(
+    "BulkRuns",
+    action=serializers.ChoiceField(choices=["cancel", "resume", "pause", "unpause"]),
+    runIds=serializers.ListField(child=_text(), required=False),
+    reason=_text(required=False),
+)
+BULK_DONE = _shape(
+    "BulkDone",
+    done=serializers.ListField(child=_text()),
+    refused=serializers.ListField(child=_shape("BulkRefused", runId=_text(), error=_text())),
+)
