@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -104,11 +105,57 @@ class Browser:
         assert answer.status_code == 200, f"{path}: {answer.status_code}"
         return answer
 
+    def fill_in(self, path: str, **fields: Any) -> httpx.Response:
+        """Open a page, fill in its form and send it, with all that the form carries by itself."""
+        form = _Form(path)
+        form.feed(self.get(path).text)
+        assert form.found, f"{path} has no form to fill in"
+        answer = self.client.post(form.target, data={**form.fields, **fields}, headers={"Referer": path})
+        assert answer.status_code == 200, f"{path}: {answer.status_code}"
+        return answer
+
     def submit(self, path: str, fields: dict[str, Any]) -> httpx.Response:
         """Post a form with the token of the page it stands on."""
         self.client.get(path)
         token = self.client.cookies.get("csrftoken", "")
         return self.client.post(path, data={**fields, "csrfmiddlewaretoken": token}, headers={"Referer": path})
+
+
+class _Form(HTMLParser):
+    """The first form of a page that posts, beside the header's logout form."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__()
+        self.target = path
+        self.fields: dict[str, Any] = {}
+        self.found = False
+        self._inside = False
+        self._area = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        if tag == "form" and not self.found:
+            self._inside = given.get("method") == "post" and given.get("id") != "logout-form"
+            self.found = self._inside
+            self.target = given.get("action") or self.target
+        name = given.get("name")
+        if not self._inside or not name:
+            return
+        if tag == "input" and given.get("type") not in ("submit", "checkbox", "radio"):
+            self.fields.setdefault(name, []).append(given.get("value") or "")
+        elif tag == "textarea":
+            self._area = name
+            self.fields[name] = ""
+
+    def handle_data(self, data: str) -> None:
+        if self._area:
+            self.fields[self._area] += data
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == "form":
+            self._inside = False
+        elif tag == "textarea":
+            self._area = ""
 
 
 @contextlib.contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from zelavis.api import activations, health, hooks, plugins, receiver, routes
+from zelavis.api import activations, health, hooks, invocations, plugins, receiver, routes
 from zelavis.api.schema import SchemaView
 
 urlpatterns = [
@@ -25,6 +25,8 @@ urlpatterns = [
     path("api/activations/<str:activation_id>", activations.ActivationDetail.as_view(), name="activation"),
     path("api/activations/<str:activation_id>/retry", activations.Retry.as_view(), name="activation-retry"),
     path("api/adapters", activations.Adapters.as_view(), name="adapters"),
+    path("api/invocations", invocations.Invocations.as_view(), name="invocations"),
+    path("api/invocations/<str:invocation_id>", invocations.InvocationDetail.as_view(), name="invocation"),
     path("api/hooks", hooks.Hooks.as_view(), name="hooks"),
     path("api/hooks/events", hooks.Events.as_view(), name="hook-events"),
     path("api/hooks/<str:name>", hooks.Hook.as_view(), name="hook"),
