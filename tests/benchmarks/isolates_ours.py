@@ -1,0 +1,146 @@
+"""Our rows of ``isolates``: this process has Django set up on an empty SQLite and runs the standard job.
+
+    python -m tests.benchmarks.isolates_ours CALLS SECONDS        (ZELAVIS_DATA_DIR)
+
+"bare" is ``sandbox.host.execute`` with a memory backend and no ledger; "policy and ledger" is what a fired hook costs:
+grants, the database backend with its commit, and a ledger row. "portable" is the way without the fast path.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from typing import Any
+
+from tests.benchmarks import harness, peers
+from tests.benchmarks.harness import Row, emit, measured, progress, resident_mb
+from tests.benchmarks.peers import work
+
+GRANTS: dict[str, dict[str, Any]] = {
+    "kv": {"reason": "counts", "callsPerInvocation": 10, "callsPerHour": 1_000_000_000, "bytes": 65536}
+}
+HOOK = "content:afterSave"
+
+
+def rows_in_child(calls: int, seconds: float) -> list[Row]:
+    """Run this file in a process of its own; the rows it printed."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("ZELAVIS_", "DJANGO_"))}
+    with tempfile.TemporaryDirectory() as folder:
+        done = subprocess.run(
+            [sys.executable, "-m", "tests.benchmarks.isolates_ours", str(calls), str(seconds)],
+            cwd=harness.ROOT,
+            env={**kept, "ZELAVIS_DATA_DIR": folder},
+            stdout=subprocess.PIPE,
+            text=True,
+            timeout=600,
+        )
+    if done.returncode:
+        raise peers.Missing("the sandbox did not run; its message stands above")
+    return harness.rows_of(done.stdout)
+
+
+def artifacts() -> dict[str, Any]:
+    """The standard job in each language, deployed."""
+    from sandbox import compiler
+
+    source = (peers.GUESTS / "standard.mjs").read_bytes()
+    made = {"JavaScript": compiler.deploy(source, kind="javascript", grants=GRANTS)}
+    for language, name in (("C", "standard.c"), ("AssemblyScript", "standard.ts"), ("tiny", "tiny.wat")):
+        made[language] = compiler.deploy(peers.guest(name).read_bytes(), kind="wasm", grants=GRANTS)
+    return made
+
+
+def caller(artifact: Any, *, backend: Any, record: bool, hook: str = HOOK, check: bool = True) -> Callable[[], Any]:
+    """One call with an id of its own, as a fired hook makes it."""
+    import itertools
+    import time
+
+    from sandbox.call import Call
+    from sandbox.host import execute
+
+    number = itertools.count()
+    prefix = f"inv_bench{id(artifact):x}{os.urandom(4).hex()}"
+
+    def call() -> Any:
+        made = Call(
+            id=f"{prefix}{next(number):08d}",
+            plugin="benchmark",
+            version="1.0.0",
+            hook=hook,
+            event=work.EVENT,
+            now_ms=int(time.time() * 1000),
+            seed=12345,
+        )
+        outcome = execute(artifact, made, grants=GRANTS, backend=backend, record=record)
+        assert outcome.status.value == "ok", (outcome.status, outcome.error, outcome.operator_detail)
+        return outcome.result
+
+    if check:
+        work.check(call())
+    return call
+
+
+def two_hundred() -> Row:
+    """200 plugins deployed, 5 of them declare the hook: 5 stores a fire, and what the other 195 occupy."""
+    from sandbox import compiler
+    from sandbox.capabilities.backends.memory import MemoryBackend
+
+    before = resident_mb()
+    plugins = []
+    for number in range(200):
+        hook = HOOK if number < 5 else "user:created"
+        text = f"export default {{ hooks: {{ '{hook}': async (event, ctx) => {{ await ctx.kv.set('n', {number}); return {number}; }} }} }};"
+        plugins.append(compiler.deploy(text.encode(), kind="javascript", grants=GRANTS))
+    deployed = resident_mb()
+    listening = [artifact for artifact in plugins if HOOK in (artifact.hooks or ())]
+    assert len(listening) == 5, len(listening)
+    backend = MemoryBackend()
+    calls = [caller(artifact, backend=backend, record=False, check=False) for artifact in listening]
+
+    def fire() -> None:
+        for call in calls:
+            call()
+
+    row = measured("200 plugins deployed, a fire reaches 5", fire, count=400, seconds=1, fresh="yes", two=False)
+    row.memory_before, row.memory_after = deployed, resident_mb()
+    row.note = (
+        f"resident for each idle plugin: {(deployed - before) * 1024 / 200:.0f} kB of descriptions, 0 of wasm memory"
+    )
+    return row
+
+
+def main() -> None:
+    count, seconds = int(sys.argv[1]), float(sys.argv[2])
+    from tests.benchmarks.runs_ours import set_up
+
+    set_up()
+    from django.conf import settings
+
+    from sandbox import runtime
+    from sandbox.capabilities.backends.memory import MemoryBackend
+
+    settings.DEBUG = False
+    progress(f"ours runs by {runtime.way().__name__}")
+    made = artifacts()
+    for language, artifact in made.items():
+        progress(f"ours, {language}")
+        check = language != "tiny"
+        backend = MemoryBackend()
+        call = caller(artifact, backend=backend, record=False, check=check)
+        emit(measured(f"Zelavis {language}, bare", call, count=count, seconds=seconds, fresh="yes"))
+    trivial = caller(made["JavaScript"], backend=MemoryBackend(), record=False, hook="user:created", check=False)
+    emit(measured("Zelavis JavaScript, hook that returns 1", trivial, count=count, seconds=seconds, fresh="yes"))
+    for language in ("JavaScript", "C", "AssemblyScript"):
+        progress(f"ours, {language} with policy and ledger")
+        call = caller(made[language], backend=None, record=True)
+        row = measured(f"Zelavis {language}, policy and ledger", call, count=count // 4, seconds=seconds, fresh="yes")
+        row.note = "SQLite"
+        emit(row)
+    emit(two_hundred())
+
+
+if __name__ == "__main__":
+    main()
