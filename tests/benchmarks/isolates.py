@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tests.benchmarks import harness, peers
-from tests.benchmarks.harness import Row, latencies, number, progress, resident_mb, summary, wanted
+from tests.benchmarks.harness import Row, latencies, number, progress, summary, wanted
 from tests.benchmarks.peers import work
 from tests.services import free_port
 

@@ -92,7 +92,8 @@ def two_hundred() -> Row:
     plugins = []
     for number in range(200):
         hook = HOOK if number < 5 else "user:created"
-        text = f"export default {{ hooks: {{ '{hook}': async (event, ctx) => {{ await ctx.kv.set('n', {number}); return {number}; }} }} }};"
+        body = f"await ctx.kv.set('n', {number}); return {number};"
+        text = f"export default {{ hooks: {{ '{hook}': async (event, ctx) => {{ {body} }} }} }};"
         plugins.append(compiler.deploy(text.encode(), kind="javascript", grants=GRANTS))
     deployed = resident_mb()
     listening = [artifact for artifact in plugins if HOOK in (artifact.hooks or ())]

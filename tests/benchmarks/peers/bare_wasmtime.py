@@ -1,4 +1,4 @@
-"""wasmtime itself, twice: through its public Python API, and the least a fresh store can cost over its documented C API.
+"""wasmtime itself, twice: its public Python API, and the least a fresh store can cost over its documented C API.
 
 Arguments: calls, seconds of throughput, path of a guest with our ABI, name of the guest.
 The second way has no policy, no ticker, no ledger, no checks: it is the floor under every row of ours, not a host.
@@ -148,9 +148,8 @@ def least_call(wasm: bytes) -> Any:
             deadline(context, 20)
             assert not instantiate(prepared_address, context, base, trap)
             assert export(context, base, b"memory", 6, memory)
-            assert export(context, base, b"zelavis_alloc", 13, alloc) and export(
-                context, base, b"zelavis_call", 12, run
-            )
+            assert export(context, base, b"zelavis_alloc", 13, alloc)
+            assert export(context, base, b"zelavis_call", 12, run)
             state.context, state.memory = context, memory + inside
             values[0] = len(text)
             assert not invoke(context, alloc + inside, values_at, 1, trap)

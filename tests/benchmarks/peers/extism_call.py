@@ -1,4 +1,4 @@
-"""Extism: the plugin compiled once, a fresh instance for every call, one host function. Arguments: calls, seconds, wasm."""
+"""Extism: compiled once, a fresh instance for every call, one host function. Arguments: calls, seconds, wasm."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""mini-racer: a fresh V8 isolate for every call, without host calls, which it cannot make synchronously. Arguments: calls, seconds."""
+"""mini-racer: a fresh V8 isolate for every call, without host calls, for it has none. Arguments: calls, seconds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Statements and writing transactions of a PostgreSQL server, exact and at once: the statistics views lag by seconds."""
+"""Statements and writing transactions of a PostgreSQL server, exact and at once; its statistics lag by seconds."""
 
 from __future__ import annotations
 
