@@ -54,6 +54,10 @@ class Context:
     redactions: set[str]
     #: What the plugin wrote to its log so far.
     logs: list[LogLine]
+    #: All consented capabilities of the call.
+    grants: Mapping[str, Mapping[str, Any]]
+    #: What handlers of one call know of each other (reads that see another capability's writes).
+    shared: dict[str, Any]
     #: Charges settled with the call: ``meter -> [amount, limit]``.
     charges: dict[str, list[int]] = field(default_factory=dict)
 
@@ -119,6 +123,9 @@ class Handler:
     def dirty(self) -> bool:
         """Whether :meth:`commit` has anything to do."""
         return False
+
+    def prepare(self) -> None:
+        """What has to be done before the transaction begins (files are written here); undone in :meth:`close`."""
 
     def commit(self) -> None:
         """Apply the buffered writes. Runs inside the session's transaction.

@@ -10,7 +10,34 @@ from sandbox.capabilities import registry
 @functools.cache
 def register_all() -> None:
     """Register each one, once a process."""
-    from sandbox.capabilities import crypto, kv, log
+    from sandbox.capabilities import (
+        blobs,
+        content,
+        crypto,
+        documents,
+        email,
+        http,
+        kv,
+        log,
+        objects,
+        schedule,
+        secrets,
+        users,
+    )
 
-    for capability in (kv.Kv(), log.Log(), crypto.Crypto()):
+    for capability in (
+        kv.Kv(),
+        documents.Documents(),
+        blobs.Blobs(),
+        objects.Object(),
+        http.Http(),
+        content.ContentRead(),
+        content.ContentWrite(),
+        users.UsersRead(),
+        email.EmailSend(),
+        secrets.Secrets(),
+        schedule.Schedule(),
+        log.Log(),
+        crypto.Crypto(),
+    ):
         registry.register(capability)

@@ -15,6 +15,9 @@ _by_import: dict[str, Capability] = {}
 #: Asked during a call, at most ten times a second: the capability names that were taken from the plugin since the
 #: call began; ``*`` means all. Filled in ``AppConfig.ready`` by the app that keeps the consents.
 REVOCATIONS: list[Callable[[Call], Collection[str]]] = []
+#: What is done in this process after writes of a kind stand (``email``, ``schedule``): ring the bell of who acts on
+#: them. Filled in ``AppConfig.ready``; a bell may be lost, the rows are the truth.
+AFTER_COMMIT: dict[str, list[Callable[[], None]]] = {"email": [], "schedule": []}
 
 
 def register(capability: Capability) -> Capability:

@@ -62,6 +62,7 @@ class Session:
         self._deadline = deadline
         self._backend = backend
         self._contexts: dict[str, Context] = {}
+        self._shared: dict[str, Any] = {}
         self._handlers: dict[str, Handler] = {}
         self._calls: dict[str, int] = {}
         self._uncounted = 0
@@ -164,6 +165,8 @@ class Session:
             deadline=self._deadline,
             redactions=self._redactions,
             logs=self.logs,
+            grants=self._grants,
+            shared=self._shared,
         )
         self._contexts[capability.name] = context
         handler = self._handlers[capability.name] = capability.open(context)
@@ -231,6 +234,8 @@ class Session:
         dirty = [handler for handler in handlers if handler.dirty]
         try:
             charges = self._charges()
+            for handler in dirty:
+                handler.prepare()
             if dirty or charges:
                 with self._backend.transaction():
                     if charges:

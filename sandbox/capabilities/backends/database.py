@@ -8,14 +8,19 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
 from django.db import connection, transaction
 
+from sandbox.capabilities import registry, secrets
+from sandbox.capabilities.backends import stores
+from sandbox.capabilities.backends.documents import DatabaseDocuments
+from sandbox.capabilities.backends.protocol import Message, Wake
 from sandbox.capabilities.backends.values import USAGE, DatabaseValues
 from sandbox.capabilities.faults import CommitQuotaExceeded
+from sandbox.capabilities.models import PluginSecret
 
 HOUR_MS = 3_600_000
 #: How long a process may trust its own reading of an hourly count, in seconds; the commit decides.
@@ -39,11 +44,46 @@ class DatabaseBackend:
 
     def __init__(self) -> None:
         self._values = DatabaseValues()
+        self._documents = DatabaseDocuments()
+        self._objects = stores.DatabaseObjects()
+        self._blobs = stores.DatabaseBlobs()
         self._read: dict[tuple[str, str, int], tuple[float, int]] = {}
 
     @property
     def values(self) -> DatabaseValues:
         return self._values
+
+    @property
+    def documents(self) -> DatabaseDocuments:
+        return self._documents
+
+    @property
+    def objects(self) -> stores.DatabaseObjects:
+        return self._objects
+
+    @property
+    def blobs(self) -> stores.DatabaseBlobs:
+        return self._blobs
+
+    def secret(self, plugin: str, name: str) -> str | None:
+        sealed = PluginSecret.objects.filter(plugin=plugin, name=name).values_list("sealed", flat=True).first()
+        return None if sealed is None else secrets.unseal(sealed)
+
+    def secret_names(self, plugin: str) -> set[str]:
+        return set(PluginSecret.objects.filter(plugin=plugin).values_list("name", flat=True))
+
+    def queue_mail(self, plugin: str, call: str, messages: Sequence[Message]) -> None:
+        stores.queue_mail(plugin, call, messages)
+
+    def wakes(self, plugin: str) -> list[Wake]:
+        return stores.wakes(plugin)
+
+    def set_wakes(self, plugin: str, changes: Mapping[str, Wake | None], *, most: int) -> None:
+        stores.set_wakes(plugin, changes, most=most)
+
+    def after_commit(self, kind: str) -> None:
+        for ring in registry.AFTER_COMMIT[kind]:
+            ring()
 
     def transaction(self) -> AbstractContextManager[Any]:
         return transaction.atomic()

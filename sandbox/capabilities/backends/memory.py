@@ -11,7 +11,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from sandbox.capabilities import wire
-from sandbox.capabilities.backends.protocol import ANYTHING, Entry, Recorded, ValueChange
+from sandbox.capabilities.backends.memory_stores import MemoryBlobs, MemoryDocuments, MemoryObjects, MemoryRest
+from sandbox.capabilities.backends.protocol import ANYTHING, Entry, Message, Recorded, ValueChange, Wake
+from sandbox.capabilities.backends.room import check_room
 from sandbox.capabilities.faults import CommitConflict, CommitQuotaExceeded
 
 HOUR_MS = 3_600_000
@@ -73,6 +75,10 @@ class MemoryBackend:
         self.recorded = recorded
         self.lock = threading.RLock()
         self.values = MemoryValues(self)
+        self.documents = MemoryDocuments(self.undo)
+        self.objects = MemoryObjects(self.undo)
+        self.blobs = MemoryBlobs(self.undo)
+        self.rest = MemoryRest(self.undo)
         self._meters: dict[tuple[str, str, int], int] = defaultdict(int)
         self._undo: list[Callable[[], None]] = []
 
@@ -92,7 +98,31 @@ class MemoryBackend:
                 raise
 
     def usage(self, plugin: str, store: str) -> tuple[int, int]:
-        return {"kv": self.values}[store].usage(plugin)
+        stores: dict[str, Callable[[str], tuple[int, int]]] = {
+            "kv": self.values.usage,
+            "documents": self.documents.usage,
+            "object": self.objects.usage,
+            "blobs": self.blobs.usage,
+        }
+        return stores[store](plugin)
+
+    def secret(self, plugin: str, name: str) -> str | None:
+        return self.rest.secrets.get((plugin, name))
+
+    def secret_names(self, plugin: str) -> set[str]:
+        return {name for owner, name in self.rest.secrets if owner == plugin}
+
+    def queue_mail(self, plugin: str, call: str, messages: Sequence[Message]) -> None:
+        self.rest.queue_mail(plugin, messages)
+
+    def wakes(self, plugin: str) -> list[Wake]:
+        return list(self.rest.wake_rows[plugin].values())
+
+    def set_wakes(self, plugin: str, changes: Mapping[str, Wake | None], *, most: int) -> None:
+        self.rest.set_wakes(plugin, changes, most=most)
+
+    def after_commit(self, kind: str) -> None:
+        """Nobody acts on what is only in memory."""
 
     def used(self, plugin: str, meter: str, limit: int, *, now_ms: int) -> int:
         return self._meters[plugin, meter, now_ms // HOUR_MS]
@@ -139,17 +169,3 @@ def changed(entry: Entry | None, change: ValueChange) -> Entry | None:
     if not isinstance(stored, int) or isinstance(stored, bool):
         raise CommitConflict("Another call replaced a counter that this one added to.")
     return Entry(str(stored + change.delta), change.expires_ms)
-
-
-def check_room(
-    before: tuple[int, int], after: tuple[int, int], *, most_bytes: int, most_count: int, store: str, noun: str
-) -> None:
-    """Refuse to grow beyond a quota; shrinking is always possible.
-
-    Raises:
-        CommitQuotaExceeded: it would.
-    """
-    if after[0] > most_count and after[0] > before[0]:
-        raise CommitQuotaExceeded(f"{store}: {most_count} {noun} are used up.")
-    if after[1] > most_bytes and after[1] > before[1]:
-        raise CommitQuotaExceeded(f"{store}: {most_bytes} stored bytes are used up.")

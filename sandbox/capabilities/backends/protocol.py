@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 if TYPE_CHECKING:
+    from sandbox.capabilities.blobs import Blob
+    from sandbox.capabilities.queries import Query
     from sandbox.outcome import HostCall
 
 
@@ -71,6 +73,106 @@ class Values(Protocol):
         ...
 
 
+@dataclass(frozen=True, kw_only=True)
+class Message:
+    """A mail to be sent."""
+
+    to: tuple[str, ...]
+    subject: str
+    text: str
+    html: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wake:
+    """A time a plugin set for itself."""
+
+    name: str
+    #: Milliseconds since 1970.
+    at_ms: int
+    #: JSON text.
+    data: str
+
+
+class DocumentStore(Protocol):
+    """The store of ``documents``. ``fields`` are the declared indexes of the collection."""
+
+    def get(self, plugin: str, collection: str, key: str) -> str | None: ...
+
+    def find(
+        self,
+        plugin: str,
+        collection: str,
+        query: Query,
+        limit: int,
+        *,
+        excluded: Sequence[str],
+        fields: Sequence[str],
+    ) -> list[tuple[str, str, str]]:
+        """``(encoded order value, id, JSON text)`` in the query's order, from behind its cursor."""
+        ...
+
+    def count(
+        self, plugin: str, collection: str, query: Query, *, excluded: Sequence[str], fields: Sequence[str]
+    ) -> int: ...
+
+    def apply(
+        self,
+        plugin: str,
+        changes: Sequence[tuple[str, str, str | None]],
+        *,
+        indexes: Mapping[str, Sequence[str]],
+        most_bytes: int,
+        most_count: int,
+        now_ms: int,
+    ) -> None: ...
+
+
+class ObjectStore(Protocol):
+    """The store of ``object``: records with a lease each."""
+
+    def take(self, plugin: str, key: str, owner: str, *, seconds: float) -> tuple[bool, str | None]:
+        """Lease a record, whether it has a value or not: ``(taken, JSON text or None)``. Does not wait."""
+        ...
+
+    def apply(
+        self,
+        plugin: str,
+        changes: Mapping[str, str | None],
+        *,
+        owner: str,
+        most_bytes: int,
+        most_count: int,
+        now_ms: int,
+    ) -> None:
+        """Raises ``CommitConflict`` when a lease was lost."""
+        ...
+
+    def release(self, plugin: str, keys: Sequence[str], owner: str) -> None: ...
+
+
+class BlobStore(Protocol):
+    """The store of ``blobs``."""
+
+    def head(self, plugin: str, name: str) -> Blob | None: ...
+
+    def scan(self, plugin: str, prefix: str, after: str | None, limit: int) -> list[Blob]: ...
+
+    def read(self, blob: Blob) -> bytes: ...
+
+    def write(self, plugin: str, blob: Blob, data: bytes) -> Blob:
+        """Before the transaction: the bytes under a new name."""
+        ...
+
+    def remove(self, file: str) -> None: ...
+
+    def apply(
+        self, plugin: str, changes: Mapping[str, Blob | None], *, most_bytes: int, most_count: int, now_ms: int
+    ) -> list[str]:
+        """Gives the files that no row names any more."""
+        ...
+
+
 class Backend(Protocol):
     """All stores, one transaction over them, and the hourly counts."""
 
@@ -81,6 +183,31 @@ class Backend(Protocol):
 
     @property
     def values(self) -> Values: ...
+
+    @property
+    def documents(self) -> DocumentStore: ...
+
+    @property
+    def objects(self) -> ObjectStore: ...
+
+    @property
+    def blobs(self) -> BlobStore: ...
+
+    def secret(self, plugin: str, name: str) -> str | None:
+        """The value of a secret, for the host's own use."""
+        ...
+
+    def secret_names(self, plugin: str) -> set[str]: ...
+
+    def queue_mail(self, plugin: str, call: str, messages: Sequence[Message]) -> None: ...
+
+    def wakes(self, plugin: str) -> list[Wake]: ...
+
+    def set_wakes(self, plugin: str, changes: Mapping[str, Wake | None], *, most: int) -> None: ...
+
+    def after_commit(self, kind: str) -> None:
+        """Tell whoever acts on rows of this kind that there are some."""
+        ...
 
     def transaction(self) -> AbstractContextManager[Any]:
         """Everything inside is applied, or nothing."""

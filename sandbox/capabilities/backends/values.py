@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from django.db import connection
 
-from sandbox.capabilities.backends.memory import changed, check_room
+from sandbox.capabilities.backends.memory import changed
 from sandbox.capabilities.backends.protocol import Entry, ValueChange
+from sandbox.capabilities.backends.room import check_room
 
 _GET = (
     "SELECT value, expires_ms FROM sandbox_pluginvalue "
