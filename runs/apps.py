@@ -17,6 +17,8 @@ class RunsConfig(AppConfig):
 
     def ready(self) -> None:
         from runs import alarms
+        from runs.manifests import sources
 
         SOURCES.append(WakeSource(name="runs", task="runs.tasks.work", seconds_until_next=alarms.seconds_until_next))
+        SOURCES.extend(sources.SOURCES)
         autodiscover_modules("workflows")

@@ -9,7 +9,8 @@ from typing import Any
 from celery import shared_task
 from django.db import close_old_connections
 
-from runs import alarms, engine
+from runs import alarms, control, engine
+from runs.manifests import broadcasting, ticking
 
 
 def _own_connections(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -38,3 +39,24 @@ def drive(run_id: str) -> None:
 def work() -> None:
     """Drive whatever is due."""
     alarms.work()
+
+
+@shared_task(name="runs.tasks.tick_schedules")
+@_own_connections
+def tick_schedules() -> None:
+    """Start the runs of schedules whose slot has come."""
+    ticking.tick()
+
+
+@shared_task(name="runs.tasks.broadcast")
+@_own_connections
+def broadcast() -> None:
+    """Go on with events that resolve waiting runs."""
+    broadcasting.work()
+
+
+@shared_task(name="runs.tasks.retire")
+@_own_connections
+def retire() -> None:
+    """Remove old runs, as the policy says."""
+    control.retire_by_policy()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from django.urls import path
+from django.urls import include, path
 
 from runs.api import injections, reading, runs, steering
 
 urlpatterns = [
+    path("", include("runs.api.manifest_urls")),
     path("api/runs", runs.RunList.as_view(), name="runs"),
     path("api/runs/stream", reading.RunsStream.as_view(), name="runs-stream"),
     path("api/runs/bulk", steering.RunsBulk.as_view(), name="runs-bulk"),

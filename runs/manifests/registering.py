@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
 
 from runs import clock, jsontext
 from runs.manifests import durations, schedules
@@ -25,24 +25,32 @@ def register(
     cannot be used is kept with its error and never fires. ``document["versionId"]`` is a text of 1 to 200 characters.
     """
     moment = clock.now_ms() if now is None else now
+    try:
+        return _register(document, environment=environment, tenant=tenant, actor=actor, now=moment)
+    except IntegrityError:
+        # Two processes that start at once register the first manifest; now there is one to replace.
+        return _register(document, environment=environment, tenant=tenant, actor=actor, now=moment)
+
+
+def _register(document: dict[str, Any], *, environment: str, tenant: str, actor: str, now: int) -> Manifest:
     text, version = jsontext.dumps(document), str(document["versionId"])
     with transaction.atomic():
         before = (
             Manifest.objects.select_for_update().filter(tenant=tenant, environment=environment, current=True).first()
         )
         if before is not None and (before.version_id, before.document) == (version, text):
-            Manifest.objects.filter(pk=before.pk).update(registered_at=moment)
+            Manifest.objects.filter(pk=before.pk).update(registered_at=now)
             return before
         Manifest.objects.filter(tenant=tenant, environment=environment, current=True).update(current=False)
         manifest, _ = Manifest.objects.update_or_create(
             tenant=tenant,
             environment=environment,
             version_id=version,
-            defaults={"document": text, "current": True, "registered_at": moment},
+            defaults={"document": text, "current": True, "registered_at": now},
         )
         workflows = _workflows(document)
         warnings = _replace_filters(manifest, document, workflows)
-        warnings += _replace_schedules(manifest, workflows, moment)
+        warnings += _replace_schedules(manifest, workflows, now)
         manifest.warnings = jsontext.dumps(warnings)
         manifest.save(update_fields=["warnings"])
         audit.record(
@@ -141,7 +149,7 @@ def _replace_schedules(manifest: Manifest, workflows: Mapping[str, Mapping[str, 
 def _declare(row: Schedule, declared: Any, environment: str, now: int) -> str:
     """Take over a declaration; its slots go on where they stood when it is the one from before. The fault, if any."""
     text = jsontext.dumps(declared)
-    same = row.pk is not None and row.declaration == text
+    same = row.declaration == text
     row.declaration = text
     if not same:
         row.last_error = ""
@@ -166,7 +174,7 @@ def _declare(row: Schedule, declared: Any, environment: str, now: int) -> str:
 
 def _label(declared: Any, index: int) -> str:
     name = declared.get("name") if isinstance(declared, Mapping) else None
-    return name if _is_name(name) else str(index)
+    return str(name) if _is_name(name) else str(index)
 
 
 def _is_name(value: Any) -> bool:
