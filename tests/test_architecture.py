@@ -19,6 +19,7 @@ SHARED = {
     *(
         "zelavis.api.idempotency",
         "zelavis.api.conditional",
+        "zelavis.api.camel",
         "zelavis.api",
         "zelavis",
         "zelavis.admin",
@@ -103,7 +104,7 @@ def test_nobody_imports_the_wiring() -> None:
 def test_rules_do_not_live_at_the_edges() -> None:
     """Verbs never import an API view, an admin class, a task or a command: the edges import the verbs."""
     edge = re.compile(
-        r"^\w+\.(api\.(?!problems|permissions|parsers|pagination|authentication|idempotency|conditional)|"
+        r"^\w+\.(api\.(?!problems|permissions|parsers|pagination|authentication|idempotency|conditional|camel)|"
         r"admin\.(?!site)|tasks$|management\.)"
     )
     wrong = [

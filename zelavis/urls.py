@@ -8,5 +8,6 @@ from django.urls import include, path
 urlpatterns = [
     path("admin/", admin.site.urls),
     path("", include("runs.api.urls")),
+    path("", include("marketplace.api.urls")),
     path("", include("zelavis.api.urls")),
 ]

@@ -19,6 +19,8 @@ class SearchTerm(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["term", "plugin"], name="search_term_once")]
+        # For prefixes on PostgreSQL, whose index of a text column has the order of a language.
+        indexes = [models.Index(fields=["term"], name="search_term_prefix", opclasses=["varchar_pattern_ops"])]
 
     def __str__(self) -> str:
         return self.term
