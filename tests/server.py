@@ -137,7 +137,8 @@ class _Form(HTMLParser):
         if tag == "form" and not self.found:
             self._inside = given.get("method") == "post" and given.get("id") != "logout-form"
             self.found = self._inside
-            self.target = given.get("action") or self.target
+            if self.found:
+                self.target = given.get("action") or self.target
         name = given.get("name")
         if not self._inside or not name:
             return
