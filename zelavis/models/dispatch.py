@@ -56,7 +56,7 @@ class HostedPlugin(models.Model):
     """A plugin that another Zelavis put here; ``manage.py plugin_worker`` serves it."""
 
     class State(models.TextChoices):
-        """Only an active one answers calls."""
+        """At most one version of a plugin is active. The one before it answers calls too, until an uninstall."""
 
         DEPLOYED = "deployed"
         ACTIVE = "active"
@@ -71,6 +71,7 @@ class HostedPlugin(models.Model):
     grants = models.TextField()
     state = models.CharField(max_length=12, choices=State, default=State.DEPLOYED)
     deployed_at = models.DateTimeField()
+    #: Since when it may be called; ``None``: never activated, or uninstalled.
     activated_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:

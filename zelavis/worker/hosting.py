@@ -12,7 +12,6 @@ import hashlib
 import json
 import logging
 import re
-import threading
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -20,7 +19,8 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
-from zelavis import active, ledger, registry
+from sandbox.models import Invocation
+from zelavis import active, identifiers, registry
 from zelavis.activation import data
 from zelavis.active import ActiveEntry
 from zelavis.adapters.base import Answer, Call, CallOutcome, Order
@@ -32,9 +32,12 @@ from zelavis.models import HostedPlugin
 logger = logging.getLogger("zelavis.worker")
 NAME = re.compile(r"[a-z][a-z0-9-]{1,62}[a-z0-9]")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
+#: Capabilities that mean something here: what a plugin stores is stored here. Content, users and mail are the other
+#: server's, and this one's are not for its plugins; a plugin that reaches for them is told that it may not.
+HERE = frozenset({"kv", "documents", "blobs", "object", "http", "secrets", "log", "crypto"})
+#: Times a call that found no free slot may come again under its id.
+DELIVERIES = 20
 _sandbox = SandboxAdapter()
-_running: set[str] = set()
-_lock = threading.Lock()
 
 
 class ActivationRefused(ZelavisError):
@@ -70,7 +73,8 @@ def deploy(document: Mapping[str, Any]) -> dict[str, str]:
         active.surface(manifest_text)
     except (ValueError, TypeError, KeyError) as error:
         raise InvalidRequest(f"The manifest cannot be understood: {error}") from None
-    compiler.deploy(source, kind=kind, grants=grants)  # type: ignore[arg-type]  checked above
+    # The kind is one of the two: checked above.
+    compiler.deploy(source, kind=kind, grants=grants)  # type: ignore[arg-type]
     HostedPlugin.objects.update_or_create(
         name=name,
         digest=digest,
@@ -115,10 +119,10 @@ def activate(asked: Mapping[str, Any], *, message_id: str) -> dict[str, str]:
 
 
 def call(document: Mapping[str, Any]) -> dict[str, Any]:
-    """Run one call, or tell again what became of it when its id ran before.
+    """Run one call, or tell again what became of it when its id ran before. For one id at a time.
 
     Raises:
-        InvalidRequest, UnknownPlugin, UnknownHook: there is nothing to run. Conflict: the same call is at work.
+        InvalidRequest, UnknownPlugin, UnknownHook: there is nothing to run.
     """
     call_id = _text(document, "id", re.compile(r"[A-Za-z0-9_.-]{1,64}"))
     plugin = document.get("plugin")
@@ -128,29 +132,22 @@ def call(document: Mapping[str, Any]) -> dict[str, Any]:
     if hook is None:
         raise UnknownHook
     entry = _entry(_text(plugin, "name", NAME), str(plugin.get("digest") or ""), document.get("settings"))
-    with _lock:
-        if call_id in _running:
-            raise Conflict("This call is at work.")
-        _running.add(call_id)
-    try:
-        outcome = ledger.find(call_id)
-        if outcome is None:
-            outcome = _sandbox.call(
-                entry,
-                Call(
-                    id=call_id,
-                    hook=hook.name,
-                    event=document["event"],
-                    deadline_ms=min(_count(document, "deadlineMs", hook.budget_ms), hook.budget_ms),
-                    now_ms=_count(document, "now", time.time_ns() // 1_000_000),
-                    correlation=str(document.get("correlation", ""))[:80],
-                    actor=str(document.get("actor", ""))[:200],
-                    depth=_count(document, "depth", 0),
-                ),
-            )
-    finally:
-        with _lock:
-            _running.discard(call_id)
+    now_ms = _count(document, "now", time.time_ns() // 1_000_000)
+    unused, outcome = _unused_id(call_id, now_ms)
+    if outcome is None:
+        outcome = _sandbox.call(
+            entry,
+            Call(
+                id=unused,
+                hook=hook.name,
+                event=document["event"],
+                deadline_ms=min(_count(document, "deadlineMs", hook.budget_ms), hook.budget_ms),
+                now_ms=now_ms,
+                correlation=str(document.get("correlation", ""))[:80],
+                actor=str(document.get("actor", ""))[:200],
+                depth=_count(document, "depth", 0),
+            ),
+        )
     return _told(call_id, outcome)
 
 
@@ -167,10 +164,54 @@ def purge(document: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _version(name: str, specifier: Any) -> HostedPlugin | None:
-    """The hosted version that a specifier names (``…@1.2.3``), else the newest one taken in."""
+    """The hosted version that a specifier of a release names, and no other; without one the newest taken in."""
     rows = HostedPlugin.objects.filter(name=name).order_by("-deployed_at", "-id")
-    _, at, version = str(specifier or "").rpartition("@")
-    return (rows.filter(version=version).first() if at else None) or rows.first()
+    prefix = f"marketplace:{name}@"
+    if isinstance(specifier, str) and specifier.startswith(prefix):
+        rows = rows.filter(version=specifier.removeprefix(prefix))
+    return rows.first()
+
+
+def _unused_id(call_id: str, now_ms: int) -> tuple[str, CallOutcome | None]:
+    """The id under which a call is to run, or what became of it when it ran before.
+
+    A call that found no free slot left a row and did not run: the next delivery takes an id derived from it.
+    """
+    candidate = call_id
+    for delivery in range(2, DELIVERIES + 2):
+        row = Invocation.objects.filter(pk=candidate).first()
+        if row is None:
+            return candidate, None
+        if row.status != "busy":
+            return candidate, _stored(row)
+        candidate = identifiers.derive("inv", call_id, str(delivery), now_ms=now_ms)
+    return candidate, CallOutcome(status="busy", error_message="No slot became free in any delivery.")
+
+
+def _stored(row: Invocation) -> CallOutcome:
+    """What the ledger knows of a call. A result or an error too long for it is left out: the call is not run again."""
+    result, error = _loaded(row.result), _loaded(row.error) or {}
+    return CallOutcome(
+        status=row.status,
+        result=result,
+        error_name=str(error.get("name", "")),
+        error_message=str(error.get("message", "")),
+        error_code=str(error.get("code", "")),
+        duration_ms=row.duration_ms,
+        memory_bytes=row.memory_bytes,
+        host_calls=row.host_calls,
+    )
+
+
+def _loaded(text: str) -> Any:
+    try:
+        return json.loads(text) if text else None
+    except ValueError:
+        return None
+
+
+def _grants(row: HostedPlugin) -> dict[str, Any]:
+    return {name: grant for name, grant in json.loads(row.grants).items() if name in HERE}
 
 
 def _own(name: str, action: str) -> dict[str, str]:
@@ -201,7 +242,7 @@ def _entry(name: str, digest: str, settings: Any) -> ActiveEntry:
         worker=None,
         order=None,
         manifest=row.manifest,
-        grants=row.grants,
+        grants=json.dumps(_grants(row)),
         settings=json.dumps(settings if isinstance(settings, dict) else {}),
     )
 
@@ -222,7 +263,7 @@ def _order(row: HostedPlugin, action: Any, message_id: str) -> Order:
         entry_digest=row.digest,
         kind=row.kind,
         manifest=json.loads(row.manifest),
-        grants=json.loads(row.grants),
+        grants=_grants(row),
         settings={},
         worker=None,
         first=action == "install"

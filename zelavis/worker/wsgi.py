@@ -25,12 +25,14 @@ from zelavis.adapters.dispatch import ACTIVATE, CALL, DEPLOY, PURGE  # noqa: E40
 from zelavis.adapters.http import encode  # noqa: E402
 from zelavis.api.parsers import loads  # noqa: E402
 from zelavis.api.receiver import INVALID, parse  # noqa: E402
-from zelavis.errors import InvalidRequest, ZelavisError  # noqa: E402
+from zelavis.errors import InvalidRequest, Unavailable, ZelavisError  # noqa: E402
 from zelavis.worker import hosting  # noqa: E402
+from zelavis.worker.replays import Answer, Answers  # noqa: E402
 
 logger = logging.getLogger("zelavis.worker")
 #: The largest entry file in base64, with its manifest.
 MAX_BODY = 8 << 20
+_ANSWERS = Answers()
 _PATHS = frozenset({ACTIVATE, DEPLOY, CALL, PURGE})
 _REASONS = {200: "OK", 400: "Bad Request", 401: "Unauthorized", 404: "Not Found", 405: "Method Not Allowed"}
 
@@ -53,7 +55,7 @@ def application(environ: dict[str, Any], start_response: StartResponse) -> Itera
         try:
             body = _body(environ)
             message_id = signing.verify(body, _headers(environ), keys=[settings.ENVIRONMENT.worker_secret])
-            status, document = _handle(path, body, message_id)
+            status, document = _answered(path, body, message_id, int(environ["HTTP_WEBHOOK_TIMESTAMP"]))
         except (ZelavisError, SandboxError) as error:
             status, document = error.status, {"error": error.code, "message": error.message}
         except Exception:
@@ -71,7 +73,19 @@ def application(environ: dict[str, Any], start_response: StartResponse) -> Itera
     return [b"" if method == "HEAD" else raw]
 
 
-def _handle(path: str, body: bytes, message_id: str) -> tuple[int, dict[str, Any]]:
+def _answered(path: str, body: bytes, message_id: str, timestamp: int) -> tuple[int, dict[str, Any]]:
+    if _ANSWERS.forgotten(timestamp):
+        raise Unavailable("The request was signed before this worker started; send it again.")
+    status, document = _ANSWERS.once(
+        f"{path} {message_id}",
+        lambda: _handle(path, body, message_id),
+        # "Not yet" is asked again under the same id; calls are remembered by the ledger, but not their whole results.
+        final=lambda answer: answer[0] == 200 and answer[1].get("status") not in ("pending", "busy"),
+    )
+    return status, dict(document)
+
+
+def _handle(path: str, body: bytes, message_id: str) -> Answer:
     if path == ACTIVATE:
         asked = parse(body)
         return (400, INVALID) if asked is None else (200, hosting.activate(asked, message_id=message_id))
@@ -81,6 +95,8 @@ def _handle(path: str, body: bytes, message_id: str) -> tuple[int, dict[str, Any
         raise InvalidRequest(f"The request body is not valid JSON: {error}") from None
     if not isinstance(document, dict):
         raise InvalidRequest("The request body is not an object.")
+    if path == CALL and document.get("id") != message_id:
+        raise InvalidRequest("A call is signed under its own id.")
     return 200, {DEPLOY: hosting.deploy, CALL: hosting.call, PURGE: hosting.purge}[path](document)
 
 
