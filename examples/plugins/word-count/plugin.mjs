@@ -8,13 +8,13 @@ export function words(body) {
 
 export default {
   hooks: {
-    "content:afterSave": async ({ content, created }, ctx) => {
+    "content:afterSave": async ({ id, content, created }, ctx) => {
       const count = words(`${content.title ?? ""} ${content.body ?? ""}`);
       const saves = await ctx.kv.increment("saves");
-      await ctx.kv.set(`page:${content.id}`, { title: content.title ?? "", words: count });
+      await ctx.kv.set(`page:${id}`, { title: content.title ?? "", words: count });
       if (created) ctx.log.info(`new page with ${count} words`);
       const minutes = Math.max(1, Math.round(count / (ctx.settings.wordsPerMinute ?? 200)));
-      return { id: content.id, words: count, minutes, saves };
+      return { id, words: count, minutes, saves };
     },
   },
   routes: {

@@ -1,0 +1,82 @@
+"""One call, one store, dropped: nothing of a call is left for another."""
+
+from __future__ import annotations
+
+import concurrent.futures
+from typing import Any
+
+import pytest
+
+from sandbox import compiler, fast, host, runtime
+from tests.sandbox.guests import KINDS, call, javascript, trouble
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_call_finds_what_another_left(kind: str, monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:
+    """1,000 calls on 4 threads, two plugins on 2 slots: globals, closures, memory and prototypes are always as new."""
+    settings.SANDBOX_SLOTS = 2
+    monkeypatch.setattr(runtime, "_runtimes", {})
+    one = trouble(kind)
+    other = javascript(
+        '() => { const seen = globalThis.left; globalThis.left = "x"; return seen ? "found" : "fresh"; }'
+    )
+
+    def turn(number: int) -> tuple[str, Any]:
+        artifact, hook = (one, "trouble:keep") if number % 2 else (other, "go")
+        outcome = call(artifact, hook, limits={"deadline_ms": 10_000})
+        return outcome.status, outcome.result
+
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        results = list(pool.map(turn, range(1000)))
+    assert set(results) == {("ok", "fresh")}
+
+
+def test_memory_that_a_call_grew_is_zero_again() -> None:
+    """Uninitialised memory reads as zero, even in a slot that another plugin filled just before (C10, C11)."""
+    filler = javascript(
+        "() => { const kept = []; try { for (;;) kept.push(new Uint8Array(1 << 16).fill(115)); } catch { return 1; } }"
+    )
+    reader = trouble("c")
+    for _ in range(20):
+        assert call(filler).status in ("ok", "memory")
+        assert call(reader, "trouble:keep").result == "fresh"
+
+
+def test_idle_plugins_cost_no_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With 40 plugins deployed, a hook that 5 declare opens 5 stores, and no idle plugin has a program loaded."""
+    monkeypatch.setattr(runtime, "_runtimes", {})
+    artifacts = [
+        compiler.deploy(
+            f"export default {{ hooks: {{ {'go' if n < 5 else 'other'}: () => {n} }} }};".encode(), kind="javascript"
+        )
+        for n in range(40)
+    ]
+    opened = []
+    new = fast._store_new
+
+    def counted(*arguments: Any) -> Any:
+        opened.append(1)
+        return new(*arguments)
+
+    monkeypatch.setattr(fast, "_store_new", counted)
+    listeners = [artifact for artifact in artifacts if "go" in (artifact.hooks or ())]
+    assert [call(artifact).result for artifact in listeners] == [0, 1, 2, 3, 4]
+    assert len(opened) == 5
+    assert len(runtime.runtime()._programs) == 5
+
+
+def test_two_engines_are_never_mixed() -> None:
+    """A module of one engine is refused by a store of another, and counting instructions uses an engine of its own."""
+    import wasmtime
+
+    plain, counting = runtime.runtime(), runtime.runtime(fuel=True)
+    assert plain.engine is not counting.engine
+    artifact = javascript("() => 1")
+    store = wasmtime.Store(counting.engine)
+    with pytest.raises(wasmtime.WasmtimeError):
+        wasmtime.Instance(store, wasmtime.Module(plain.engine, "(module)"), [])
+    assert call(artifact).fuel is None
+    counted = call(artifact, limits={"fuel": 50_000_000})
+    assert counted.ok
+    assert counted.fuel
+    assert host.execute is not None
