@@ -27,9 +27,9 @@ SECONDS = 2.0
 _LEASE_MS = 15_000
 
 
-def carry_on(receipt_id: str, *, actor: str = "", seconds: float = SECONDS) -> tuple[int, bool]:
+def carry_on(receipt_id: str, *, actor: str = "") -> tuple[int, bool]:
     """Go on with a broadcast. Returns how many runs it has resolved altogether, and whether more is to be done."""
-    give_up = time.monotonic() + seconds
+    give_up = time.monotonic() + SECONDS
     while True:
         done = _batch(receipt_id, actor)
         if done or time.monotonic() > give_up:
@@ -41,17 +41,15 @@ def carry_on(receipt_id: str, *, actor: str = "", seconds: float = SECONDS) -> t
 
 
 def work() -> int:
-    """Go on with every broadcast that needs it; returns how many were taken up."""
+    """Go on with broadcasts that need it; returns how many were taken up. Each that is not done is rung for again."""
     taken = 0
-    while True:
-        now = clock.now_ms()
-        receipt = EventReceipt.objects.filter(wake_at__lte=now).order_by("wake_at").first()
-        if receipt is None or taken >= _BATCH:
-            return taken
+    now = clock.now_ms()
+    for receipt in EventReceipt.objects.filter(wake_at__lte=now).order_by("wake_at")[:_BATCH]:
         claimed = EventReceipt.objects.filter(pk=receipt.pk, wake_at=receipt.wake_at).update(wake_at=now + _LEASE_MS)
         if claimed:
             taken += 1
             carry_on(receipt.pk)
+    return taken
 
 
 def seconds_until_next() -> float | None:
