@@ -50,7 +50,7 @@ def test_a_plugin_is_reviewed_installed_and_counts(server: Server) -> None:
         assert len(calls) == count
         assert calls[0]["status"] == "ok"
         assert calls[0]["result"]["saves"] == count
-        assert calls[0]["result"]["words"] == 3
+        assert calls[0]["result"]["words"] == 4
         assert calls[0]["hostCalls"] >= 2
         assert calls[0]["memoryBytes"] > 0
     listed = browser.get("/admin/sandbox/invocation/").text
@@ -82,12 +82,12 @@ def test_a_hostile_plugin_harms_nobody(server: Server) -> None:
 
 def test_another_host_fires_the_hook(server: Server) -> None:
     """POST /api/hooks/content:afterSave fires the same hook and returns each plugin's outcome."""
-    event = {"content": {"id": "1", "url": "/x/", "title": "Hello", "body": "Four small words here"}}
+    event = {"collection": "pages", "id": "1", "content": {"url": "/x/", "title": "Hello", "body": "Four small words here"}}
     answer = server.api.post("/api/hooks/content:afterSave", json={"event": event})
     assert answer.status_code == 200, answer.text
     outcomes = {outcome["plugin"]: outcome for outcome in answer.json()["outcomes"]}
     assert outcomes["word-count"]["status"] == "ok"
-    assert outcomes["word-count"]["result"]["words"] == 4
+    assert outcomes["word-count"]["result"]["words"] == 5
     assert outcomes["hostile-loop"]["status"] in ("deadline", "resting")
 
 
@@ -112,7 +112,7 @@ def test_this_server_answers_as_a_plugin_worker(server: Server) -> None:
         ("POST", "/api/plugins/nobody/install", {}, 404, None),
         ("GET", "/api/plugins/nobody", None, 404, None),
         ("POST", "/api/plugins/word-count/install", [], 400, "invalid_body"),
-        ("POST", "/api/plugins/word-count/install", {"version": 1}, 400, "invalid_body"),
+        ("POST", "/api/plugins/word-count/install", {"version": {}}, 400, "invalid_body"),
         ("POST", "/api/hooks/nobody:knows", {"event": {}}, 404, "unknown_hook"),
         ("POST", "/api/hooks/content:afterSave", {"event": {}}, 400, None),
         ("POST", "/api/hooks/content:afterSave", {}, 400, "invalid_body"),
