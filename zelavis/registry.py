@@ -313,7 +313,7 @@ def _read(current: tuple[int, str]) -> Snapshot:
         for binding in item.surface.hooks:
             by_hook.setdefault(binding.name, []).append(((item.order, binding.order, item.name), item))
         # A schedule is a promise to be called when its time comes, whether or not the manifest lists the hook too.
-        if item.surface.schedules and item.hook("cron") is None:
+        if (item.surface.schedules or "schedule" in item.grants) and item.hook("cron") is None:
             by_hook.setdefault("cron", []).append(((item.order, 100, item.name), item))
     return Snapshot(
         revision=current[0],

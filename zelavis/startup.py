@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from django.db.models.signals import post_migrate
 
 from marketplace import ports
-from zelavis import roles, tokens, wakeups
+from sandbox.capabilities import outbox
+from sandbox.capabilities import registry as capabilities
+from sandbox.capabilities.content import SOURCES
+from zelavis import doorbell, roles, tokens, wakeups
 from zelavis.activation import reconcile
 from zelavis.admin import cards
 from zelavis.admin.site import CARDS
 from zelavis.hooks import HOOKS, events
 from zelavis.hooks.sources import models as content
 from zelavis.hooks.sources import schedules
+from zelavis.hooks.sources.content import ModelSource
 from zelavis.models import ApiToken
 
 
@@ -22,6 +27,9 @@ def connect() -> None:
     """Bind content models to hooks, keep the roles current, and tell beat what waits for a time."""
     post_migrate.connect(roles.synchronize, dispatch_uid="zelavis.roles")
     content.connect()
+    capabilities.AFTER_COMMIT["email"].append(partial(doorbell.ring, "zelavis.tasks.send_mail"))
+    for binding in content.BINDINGS.values():
+        SOURCES[binding.collection] = ModelSource(binding)
     CARDS.append(cards.core)
     ports.HOOK_NAMES.append(lambda: frozenset(HOOKS))
     ports.STATE_LISTENERS.append(_release_changed)
@@ -41,6 +49,16 @@ def connect() -> None:
                 name="plugin schedules",
                 task="zelavis.tasks.tick_schedules",
                 seconds_until_next=schedules.seconds_until_next,
+            ),
+            wakeups.WakeSource(
+                name="wake times of plugins",
+                task="zelavis.tasks.wake_plugins",
+                seconds_until_next=outbox.seconds_until_next_wake,
+            ),
+            wakeups.WakeSource(
+                name="mail of plugins",
+                task="zelavis.tasks.send_mail",
+                seconds_until_next=outbox.seconds_until_next_mail,
             ),
         )
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from celery import shared_task
 
+from sandbox.capabilities import outbox
 from zelavis import activation, heartbeat
 from zelavis.hooks import events
 from zelavis.hooks.sources import schedules
@@ -37,3 +38,15 @@ def tick_schedules() -> None:
 def sign_of_life() -> None:
     """Rung by beat every few seconds: that this runs proves beat, broker and worker together."""
     heartbeat.record("worker")
+
+
+@shared_task(name="zelavis.tasks.wake_plugins")
+def wake_plugins() -> None:
+    """Times that plugins set for themselves and that came."""
+    schedules.wake()
+
+
+@shared_task(name="zelavis.tasks.send_mail")
+def send_mail() -> None:
+    """Mail of plugins that is due."""
+    outbox.send_due()

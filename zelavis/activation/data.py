@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from django.apps import apps
+from django.core.files.storage import default_storage
 
+from sandbox.models import PluginBlob
 from zelavis.models import CircuitBreaker, HookEvent, Schedule
 
 #: The record of what happened is the installation's, not the plugin's.
@@ -16,6 +18,8 @@ def purge(plugin: str) -> dict[str, int]:
     The ledger, the tapes, the activations and the audit log stay.
     """
     counts: dict[str, int] = {}
+    for file in PluginBlob.objects.filter(plugin=plugin).values_list("file", flat=True):
+        default_storage.delete(file)
     for model in apps.get_app_config("sandbox").get_models():
         columns = {field.name for field in model._meta.concrete_fields}
         if "plugin" in columns and model._meta.model_name not in _KEPT:

@@ -132,7 +132,7 @@ HOOKS: Mapping[str, Hook] = {
             name="cron",
             moment=Moment.ADDRESSED,
             summary="The time of one of the plugin's schedules came.",
-            payload=_object({"schedule": _TEXT, "cron": _TEXT, "scheduledAt": _TEXT}),
+            payload=_object({"schedule": _TEXT, "scheduledAt": _TEXT}, {"cron": _TEXT, "data": {}}),
             budget_ms=30_000,
         ),
         Hook(
@@ -186,10 +186,21 @@ HOOKS: Mapping[str, Hook] = {
 }
 
 
-def withhold(hook: Hook, payload: Mapping[str, Any], granted: Mapping[str, Any]) -> dict[str, Any]:
+def withhold(hook: Hook, payload: Mapping[str, Any], granted: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """The event as a plugin with these grants may see it: parts it has no capability for are left out."""
     return {
         member: value
         for member, value in payload.items()
-        if member not in hook.withheld or any(capability in granted for capability in hook.withheld[member])
+        if member not in hook.withheld
+        or any(
+            capability in granted and _covers(granted[capability], member, payload)
+            for capability in hook.withheld[member]
+        )
     }
+
+
+def _covers(grant: Mapping[str, Any], member: str, payload: Mapping[str, Any]) -> bool:
+    """Whether a grant's quantities reach this part: named collections are no others, addresses are asked for apart."""
+    if member == "content" and grant.get("collections") is not None:
+        return payload.get("collection") in grant["collections"]
+    return member != "email" or grant.get("email") is True

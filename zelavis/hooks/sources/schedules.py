@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import logging
-from datetime import datetime
+from datetime import UTC, datetime
 
 from django.db import transaction
 from django.utils import timezone
 
+from sandbox.capabilities import outbox
 from zelavis import hooks, querysets
 from zelavis.activation import schedules
 from zelavis.errors import InvalidRequest
@@ -38,6 +40,22 @@ def tick(*, now: datetime | None = None) -> int:
                 continue
             event = {"schedule": row.name, "cron": row.cron, "scheduledAt": _rfc3339(row.next_at)}
             if hooks.enqueue("cron", event, source="schedule", plugin=row.entry.name, depth=0, now=moment) is not None:
+                fired += 1
+    return fired
+
+
+def wake(*, now: datetime | None = None) -> int:
+    """Make an event of every time that a plugin set for itself and that came.
+
+    The row goes in the same transaction as the event is made.
+    """
+    moment = now or timezone.now()
+    fired = 0
+    with transaction.atomic():
+        for row in outbox.claim_wakes(now_ms=int(moment.timestamp() * 1000), limit=BATCH):
+            at = datetime.fromtimestamp(row.at_ms / 1000, tz=UTC)
+            event = {"schedule": row.name, "scheduledAt": _rfc3339(at), "data": json.loads(row.data)}
+            if hooks.enqueue("cron", event, source="schedule", plugin=row.plugin, depth=0, now=moment) is not None:
                 fired += 1
     return fired
 
