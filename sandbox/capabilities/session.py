@@ -263,7 +263,8 @@ class Session:
         try:
             charges = self._charges()
             if charges:
-                self._backend.settle(self._call.plugin, charges, now_ms=self._call.now_ms, strict=False)
+                with self._backend.transaction():
+                    self._backend.settle(self._call.plugin, charges, now_ms=self._call.now_ms, strict=False)
         except Exception:
             # The call has failed already; a count that could not be kept must not hide why.
             logger.exception("counts of a discarded call not kept", extra={"call": self._call.id})

@@ -111,6 +111,11 @@ class DatabaseBackend:
         return used
 
     def charge(self, plugin: str, meter: str, amount: int, limit: int, *, now_ms: int) -> bool:
+        # A transaction of its own: on SQLite it stands in this process's line of writers.
+        with transaction.atomic():
+            return self._charge(plugin, meter, amount, limit, now_ms=now_ms)
+
+    def _charge(self, plugin: str, meter: str, amount: int, limit: int, *, now_ms: int) -> bool:
         slot = (plugin, meter, now_ms // HOUR_MS)
         arguments: list[str | int] = [amount, *slot, amount, limit]
         with connection.cursor() as cursor:
@@ -126,7 +131,7 @@ class DatabaseBackend:
     def settle(self, plugin: str, charges: Mapping[str, tuple[int, int]], *, now_ms: int, strict: bool = True) -> None:
         # Always in the same order, so that two commits of one plugin cannot wait for each other.
         for meter, (amount, limit) in sorted(charges.items()):
-            if not self.charge(plugin, meter, amount, limit if strict else _NO_LIMIT, now_ms=now_ms):
+            if not self._charge(plugin, meter, amount, limit if strict else _NO_LIMIT, now_ms=now_ms):
                 raise CommitQuotaExceeded(f"{meter}: {limit} an hour are used up.")
 
 

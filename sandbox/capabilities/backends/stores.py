@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
+from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
@@ -27,6 +28,10 @@ class DatabaseObjects:
     """The store of ``object``."""
 
     def take(self, plugin: str, key: str, owner: str, *, seconds: float) -> tuple[bool, str | None]:
+        with transaction.atomic():
+            return self._take(plugin, key, owner, seconds)
+
+    def _take(self, plugin: str, key: str, owner: str, seconds: float) -> tuple[bool, str | None]:
         now = time.time_ns() // 1_000_000
         free = Q(leased_until_ms__lte=now) | Q(owner__in=["", owner])
         rows = PluginObject.objects.filter(plugin=plugin, key=key)
@@ -67,8 +72,9 @@ class DatabaseObjects:
 
     def release(self, plugin: str, keys: Sequence[str], owner: str) -> None:
         held = PluginObject.objects.filter(plugin=plugin, key__in=keys, owner=owner)
-        held.filter(value=None).delete()
-        held.update(owner="", leased_until_ms=0)
+        with transaction.atomic():
+            held.filter(value=None).delete()
+            held.update(owner="", leased_until_ms=0)
 
 
 class DatabaseBlobs:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import base64
-import threading
-import time
 from typing import Any
 
 import pytest
@@ -163,65 +161,6 @@ def test_records_are_bounded_and_held_locks_too(backend: Any) -> None:
         ask(session, "object", "get", f"k{number}")
     assert code_of(session, "object", "get", "k8") == "quota_exceeded"
     session.discard()
-
-
-@pytest.mark.django_db(transaction=True)
-def test_records_serialise_real_threads() -> None:
-    """Eight threads that read, wait and write one record lose no update."""
-    from django.db import connection
-
-    backend = DatabaseBackend()
-
-    def add(number: int) -> None:
-        try:
-            for turn in range(5):
-                session = make(OBJECT, backend=backend, id=f"inv_{number}_{turn}", seconds=20)
-                value = ask(session, "object", "get", "n") or 0
-                time.sleep(0.001)
-                ask(session, "object", "put", "n", value + 1)
-                session.commit()
-        finally:
-            connection.close()
-
-    threads = [threading.Thread(target=add, args=(number,)) for number in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert ask(make(OBJECT, backend=backend), "object", "get", "n") == 40
-
-
-@pytest.mark.django_db(transaction=True)
-def test_hourly_quantities_hold_under_real_threads() -> None:
-    """Of eight threads with ten calls each, exactly the allowed number of calls an hour succeed, and count."""
-    from django.db import connection
-
-    backend = DatabaseBackend()
-    grants = {"kv": {"reason": "t", "callsPerHour": 33}}
-    done: list[int] = []
-
-    def add(number: int) -> None:
-        try:
-            for turn in range(10):
-                session = make(grants, backend=backend, id=f"inv_{number}_{turn}")
-                if code_of(session, "kv", "increment", "n"):
-                    session.discard()
-                    continue
-                try:
-                    session.commit()
-                    done.append(turn)
-                except CommitQuotaExceeded:
-                    pass
-        finally:
-            connection.close()
-
-    threads = [threading.Thread(target=add, args=(number,)) for number in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(done) == 33
-    assert ask(make(backend=backend), "kv", "get", "n") == 33
 
 
 def test_files_live_and_go(backend: Any, tmp_path: Any, settings: Any) -> None:
