@@ -7,8 +7,6 @@ here; the request itself changes nothing. With ``ZELAVIS_WORKER_SECRET`` set, re
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.views.decorators.csrf import csrf_exempt
@@ -16,28 +14,8 @@ from django.views.decorators.csrf import csrf_exempt
 from zelavis import registry, signing
 from zelavis.adapters.http import encode
 from zelavis.api import problems
-from zelavis.api.parsers import loads
 from zelavis.errors import RegistryMalformed, UnsupportedMediaType, ZelavisError
-
-ACTIONS = frozenset({"register", "install", "uninstall", "update"})
-INVALID = {"status": "pending", "message": "Invalid Zelavis plugin activation request."}
-
-
-def parse(body: bytes) -> dict[str, Any] | None:
-    """A standard activation request, or ``None`` when it is not one."""
-    try:
-        value = loads(body)
-    except ValueError:
-        return None
-    valid = (
-        isinstance(value, dict)
-        and isinstance(value.get("pluginName"), str)
-        and bool(value["pluginName"].strip())
-        and value.get("action") in ACTIONS
-        and isinstance(value.get("registry"), list)
-        and (value.get("specifier") is None or isinstance(value["specifier"], str))
-    )
-    return value if valid else None
+from zelavis.worker.requests import INVALID, parse
 
 
 @csrf_exempt

@@ -24,10 +24,10 @@ from zelavis import signing  # noqa: E402
 from zelavis.adapters.dispatch import ACTIVATE, CALL, DEPLOY, PURGE  # noqa: E402
 from zelavis.adapters.http import encode  # noqa: E402
 from zelavis.api.parsers import loads  # noqa: E402
-from zelavis.api.receiver import INVALID, parse  # noqa: E402
 from zelavis.errors import InvalidRequest, Unavailable, ZelavisError  # noqa: E402
 from zelavis.worker import hosting  # noqa: E402
 from zelavis.worker.replays import Answer, Answers  # noqa: E402
+from zelavis.worker.requests import INVALID, parse  # noqa: E402
 
 logger = logging.getLogger("zelavis.worker")
 #: The largest entry file in base64, with its manifest.
