@@ -155,7 +155,7 @@ def worker_and_beat() -> Iterator[None]:
     from celery.beat import Service
     from celery.worker import WorkController, state
 
-    from zelavis import doorbell
+    from zelavis import doorbell, heartbeat
     from zelavis.celery import app
 
     app.set_default()
@@ -179,6 +179,8 @@ def worker_and_beat() -> Iterator[None]:
     ]
     for thread in threads:
         thread.start()
+    # Only Celery's own command sends its ready signal.
+    heartbeat.record("worker")
     try:
         yield
     finally:
