@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from django.apps import AppConfig
+from django.http import HttpRequest
 from django.utils.module_loading import autodiscover_modules
 
+from zelavis.admin.site import CARDS, Card
 from zelavis.wakeups import SOURCES, WakeSource
 
 
@@ -21,4 +23,11 @@ class RunsConfig(AppConfig):
 
         SOURCES.append(WakeSource(name="runs", task="runs.tasks.work", seconds_until_next=alarms.seconds_until_next))
         SOURCES.extend(sources.SOURCES)
+        CARDS.append(_cards)
         autodiscover_modules("workflows")
+
+
+def _cards(request: HttpRequest) -> list[Card]:
+    from runs.admin import pages
+
+    return pages.cards(request)

@@ -62,6 +62,7 @@ class Run(models.Model):
     class Meta:
         db_table = "runs_run"
         ordering = ["-created_at", "-id"]
+        permissions = [("steer_run", "Cancel, pause, wake and resume runs, and answer what they wait for")]
         indexes = [
             models.Index(fields=["wake_at"], name="runs_run_due", condition=Q(wake_at__isnull=False)),
             models.Index(fields=["tenant", "-created_at", "-id"], name="runs_run_tenant"),
