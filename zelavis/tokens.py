@@ -72,7 +72,8 @@ def find(presented: str) -> ApiToken:
     match = _FORM.fullmatch(presented)
     if match is None:
         raise Unauthorized("The bearer token is not a Zelavis token (zlv_…).")
-    token = ApiToken.objects.select_related("owner").filter(prefix=match[1]).first()
+    # As SQL: every request asks this, and putting the query together costs four times as much as running it.
+    token = next(iter(ApiToken.objects.raw("SELECT * FROM zelavis_apitoken WHERE prefix = %s", [match[1]])), None)
     # Compare even when there is none, so that the time taken does not tell.
     fits = hmac.compare_digest(token.digest if token else "0" * 64, _digest(match[2]))
     if token is None or not fits or not token.is_live(timezone.now()):
