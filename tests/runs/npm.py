@@ -75,7 +75,7 @@ class House:
     def children(self, run_id: str) -> list[str]:
         """The runs that a run started and waits or waited for."""
         listed = self.api.get("/api/runs", params={"parent": run_id}).json()
-        return [run["id"] for run in listed["data"]]
+        return [run["id"] for run in listed["runs"]]
 
 
 def waits(record: dict[str, Any]) -> list[str]:

@@ -129,10 +129,12 @@ def test_a_failed_child(house: House) -> None:
 
 def test_a_detached_child(house: House) -> None:
     """A detached child is started and not waited for; it ends by itself and has no parent."""
-    record = house.ended(house.trigger("parent-detached")["id"])
-    assert record["output"] == {"answer": "nothing"}
-    (started,) = [line["run"] for line in house.tenant.lines() if line["what"] == "child-started"][-1:]
-    child = house.ended(started)
+    run = house.trigger("parent-detached", tags=["of-detached"])["id"]
+    assert house.ended(run)["output"] == {"answer": "nothing"}
+    listed = house.api.get("/api/runs", params={"workflowId": "child-waits"}).json()
+    started = [house.record(one["id"]) for one in listed["runs"]]
+    (detached,) = [one["id"] for one in started if one.get("provenance", {}).get("startedBy") == run]
+    child = house.ended(detached)
     assert "parent" not in child
     assert child["output"] == "child slept"
 
