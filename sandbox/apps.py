@@ -10,3 +10,9 @@ class SandboxConfig(AppConfig):
 
     name = "sandbox"
     verbose_name = "Sandbox"
+
+    def ready(self) -> None:
+        from sandbox import host, tape
+
+        if tape.observe not in host.OBSERVERS:
+            host.OBSERVERS.append(tape.observe)
