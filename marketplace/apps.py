@@ -12,7 +12,7 @@ class MarketplaceConfig(AppConfig):
     verbose_name = "Marketplace"
 
     def ready(self) -> None:
-        from marketplace import polling
+        from marketplace import polling, upkeep
         from marketplace.admin.cards import cards
         from zelavis.admin.site import CARDS
         from zelavis.wakeups import SOURCES, WakeSource
@@ -22,4 +22,11 @@ class MarketplaceConfig(AppConfig):
         if not any(source.name == "feeds" for source in SOURCES):
             SOURCES.append(
                 WakeSource(name="feeds", task="marketplace.tasks.poll_feeds", seconds_until_next=polling.due)
+            )
+            SOURCES.append(
+                WakeSource(
+                    name="audits, rollouts and uploads",
+                    task="marketplace.tasks.sweep",
+                    seconds_until_next=upkeep.seconds_until_next,
+                )
             )

@@ -43,7 +43,7 @@ def poll(*, now: datetime | None = None) -> int:
     for source in FeedSource.objects.filter(enabled=True, wake_at__lte=moment):
         # The claim: who moves the wake time asks.
         claimed = FeedSource.objects.filter(pk=source.pk, wake_at=source.wake_at).update(
-            wake_at=moment + timedelta(seconds=max(30, source.every_seconds))
+            wake_at=moment + timedelta(seconds=max(1, source.every_seconds))
         )
         if claimed:
             fetch(source, now=moment)

@@ -16,7 +16,7 @@ from zelavis.errors import ZelavisError
 
 logger = logging.getLogger("zelavis.marketplace")
 #: States whose releases are worth looking at again.
-_LIVE = (
+LIVE = (
     ReleaseState.SUBMITTED,
     ReleaseState.IN_REVIEW,
     ReleaseState.CHANGES_REQUESTED,
@@ -58,7 +58,7 @@ def stale() -> int:
 
 
 def _stale() -> QuerySet[Release]:
-    return Release.objects.filter(state__in=_LIVE).filter(
+    return Release.objects.filter(state__in=LIVE).filter(
         ~Q(audit_rules=run.rules_version()) | Q(audit_state__in=("pending", "inconclusive"))
     )
 

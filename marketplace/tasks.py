@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from marketplace import polling, reaudit, rollouts, uploads
+from marketplace import polling, upkeep
 
 
 @shared_task(name="marketplace.tasks.sweep", ignore_result=True)
 def sweep() -> None:
     """Audit releases that were audited under older rules, move staged updates on, drop abandoned uploads."""
-    reaudit.sweep()
-    rollouts.advance()
-    uploads.drop_expired()
+    upkeep.run()
 
 
 @shared_task(name="marketplace.tasks.poll_feeds", ignore_result=True)

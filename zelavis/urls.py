@@ -9,5 +9,6 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("", include("runs.api.urls")),
     path("", include("marketplace.api.urls")),
+    path("", include("marketplace.views.urls")),
     path("", include("zelavis.api.urls")),
 ]

@@ -18,7 +18,7 @@ from django.utils.safestring import SafeString
 from marketplace import actors, capabilities, curation, states
 from marketplace.admin import review_page
 from marketplace.models import Release
-from zelavis.admin.readonly import ReadOnlyAdmin
+from zelavis.admin.readonly import ReadOnlyAdmin, real_id
 from zelavis.errors import ZelavisError
 from zelavis.templatetags.zelavis_ui import ago, badge
 
@@ -201,7 +201,9 @@ class ReleaseAdmin(ReadOnlyAdmin):
 
     def _get(self, request: HttpRequest, object_id: str) -> Release:
         self._require_view(request)
-        release = Release.objects.select_related("plugin", "publisher", "signed_by").filter(pk=object_id).first()
+        release = (
+            Release.objects.select_related("plugin", "publisher", "signed_by").filter(pk=real_id(object_id)).first()
+        )
         if release is None:
             raise Http404
         return release

@@ -120,7 +120,7 @@ class Release(models.Model):
     author_seconds = models.PositiveIntegerField(default=0)
 
     #: ``pending``, ``passed``, ``failed`` or ``inconclusive``; of the newest audit.
-    audit_state = models.CharField(max_length=20, default="pending")
+    audit_state = models.CharField(max_length=20, default="pending", db_index=True)
     #: Version of the rules of the newest audit.
     audit_rules = models.CharField(max_length=64, blank=True, db_index=True)
     #: The digest for which every required check has a positive row; empty: none.

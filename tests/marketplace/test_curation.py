@@ -90,8 +90,8 @@ def test_a_risky_release_needs_two_people() -> None:
     from marketplace.actors import Actor
 
     _, owner = kit.publisher()
-    asked = {"users:read": {"reason": "Greets people by their name."}}
-    source = kit.SOURCE.replace(b"ctx.kv.get", b"ctx.users.get")
+    asked = {"email:send": {"reason": "Greets people by letter.", "domains": ["example.com"]}}
+    source = kit.SOURCE.replace(b"ctx.kv.get", b"ctx.email.send")
     release = kit.submitted(owner, {"plugin.mjs": source}, capabilities={**asked, "kv": kit.KV})
     assert release.risk == "high"
     first, second = kit.curator("first"), kit.curator("second")

@@ -1,0 +1,1 @@
+"""The catalogue as pages, for everybody. Rendered on the server; no script is needed."""
