@@ -77,10 +77,8 @@ def call(
     **more: Any,
 ) -> Outcome:
     """One unrecorded call with stores in memory; ``limits`` are fields of :class:`Limits`."""
-    asked = Call(
-        id=f"inv_test{next(_numbers)}", plugin=plugin, version="1.0.0", hook=hook, event=event,
-        **{"now_ms": 1_700_000_000_000, "seed": 7, **more},
-    )  # fmt: skip
+    more = {"id": f"inv_test{next(_numbers)}", "now_ms": 1_700_000_000_000, "seed": 7, **more}
+    asked = Call(plugin=plugin, version="1.0.0", hook=hook, event=event, **more)
     return host.execute(
         artifact,
         asked,
