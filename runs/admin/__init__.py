@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from runs.admin import dispatchers, runs
+from runs.admin import dispatchers, manifests, runs
 
-__all__ = ["dispatchers", "runs"]
+__all__ = ["dispatchers", "manifests", "runs"]

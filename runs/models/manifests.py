@@ -128,6 +128,11 @@ class Schedule(models.Model):
         """The slot that was fired last."""
         return moment(self.last_fire_at)
 
+    @property
+    def skipped(self) -> datetime | None:
+        """When a slot was last passed over."""
+        return moment(self.last_skipped_at)
+
 
 class EventReceipt(models.Model):
     """An event that came, with what it started and, while that goes on, what it resolves."""
