@@ -153,7 +153,8 @@ class DispatchAdapter:
     def call(self, entry: ActiveEntry, call: Call) -> CallOutcome:
         """One event to the worker; the call's id makes it idempotent there."""
         started = time.monotonic()
-        worker = None if entry.worker is None else DispatchWorker.objects.filter(pk=entry.worker).first()
+        # Without the model's ordering, which would join the namespace into every call.
+        worker = next(iter(DispatchWorker.objects.order_by().filter(pk=entry.worker)[:1]), None)
         if worker is None:
             return CallOutcome(status="unreachable", error_code="worker_not_found", error_message="No worker is set.")
         document = call_document(entry, call)
