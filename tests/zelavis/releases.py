@@ -6,8 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+from django.contrib.auth.models import User
+
 from marketplace import actors, bundles, curation, intake
-from marketplace.models import Publisher, Release
+from marketplace.models import Publisher, Release, ReleaseState
 
 MODULE = """
 export default {
@@ -20,7 +22,9 @@ export default {
     "plugin:activate": async (event, ctx) => { await ctx.kv.increment("activations"); },
   },
   routes: {
-    "GET /stats": async (request, ctx) => ({ json: { saves: await ctx.kv.get("saves"), seen: Object.keys(request.headers) } }),
+    "GET /stats": async (request, ctx) => ({
+      json: { saves: await ctx.kv.get("saves"), seen: Object.keys(request.headers) },
+    }),
   },
 };
 """
@@ -54,4 +58,10 @@ def approved(
         slug="tests", defaults={"name": "Tests", "verified": True, "state": Publisher.State.ACTIVE}
     )
     release = intake.submit(bundles.pack(folder), actor=actors.system(), publisher="tests")
-    return curation.act(release, "approve", actor=actors.system("reviewer"), reason="fine", digest=release.digest)
+    for name in ("eve", "mallory"):
+        person, _ = User.objects.get_or_create(username=name, is_superuser=True, is_staff=True)
+        if release.state != ReleaseState.APPROVED:
+            # What is risky needs both of them.
+            actor = actors.Actor(name=f"user:{name}", user=person)
+            release = curation.act(release, "approve", actor=actor, reason="fine", digest=release.digest)
+    return release

@@ -80,7 +80,7 @@ class HookedAdmin(admin.ModelAdmin):
         if obj is not None and self.has_delete_permission(request, obj) and self.model in BINDINGS:
             verdict = _verdict("content:beforeDelete", obj, BINDINGS[self.model].event(obj), audit.actor_of(request))
             if verdict.rejection is not None:
-                messages.error(request, f"{verdict.rejection.plugin}: {verdict.rejection.message}")
+                messages.error(request, _said(verdict.rejection))
                 opts = self.opts
                 return HttpResponseRedirect(reverse(f"admin:{opts.app_label}_{opts.model_name}_change", args=[obj.pk]))
             setattr(request, _VERDICT, verdict)
@@ -98,7 +98,7 @@ class HookedAdmin(admin.ModelAdmin):
                 setattr(obj, JUDGED, "content:beforeDelete")
                 obj.delete()
             else:
-                messages.error(request, f"{obj}: {verdict.rejection.plugin}: {verdict.rejection.message}")
+                messages.error(request, f"{obj}: {_said(verdict.rejection)}")
 
 
 def _verdict(hook: str, instance: models.Model, event: dict[str, Any], actor: str) -> FireResult:
@@ -108,6 +108,10 @@ def _verdict(hook: str, instance: models.Model, event: dict[str, Any], actor: st
     except ZelavisError as error:
         rejection = Rejection(plugin="zelavis", message=error.message, code=error.code)
         return FireResult(hook=hook, correlation="", rejection=rejection)
+
+
+def _said(rejection: Rejection) -> str:
+    return f"The plugin {rejection.plugin} says: {rejection.message}"
 
 
 class HookedFlatPageAdmin(HookedAdmin, FlatPageAdmin):

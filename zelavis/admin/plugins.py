@@ -266,9 +266,9 @@ def tell(request: HttpRequest, attempt: Activation) -> None:
     what = f"{attempt.action} of {attempt.plugin}"
     match attempt.state:
         case Activation.State.ACTIVE:
-            messages.success(request, f"{attempt.deployment or attempt.plugin} serves.")
+            messages.success(request, f"The plugin {attempt.deployment or attempt.plugin} serves.")
         case Activation.State.INACTIVE:
-            messages.success(request, f"{attempt.plugin} no longer serves.")
+            messages.success(request, f"The plugin {attempt.plugin} no longer serves.")
         case Activation.State.FAILED:
             messages.error(request, f"The {what} failed: {attempt.message}")
         case _:

@@ -121,7 +121,9 @@ class Plugins(Idempotent):
         )
         attempt = None
         if body["status"] == PluginEntry.Status.INSTALLED:
-            attempt = activation.install(entry.name, actor=actor, consent=body.get("consent"), reason=reason)
+            attempt = activation.install(
+                entry.name, actor=actor, consent=body.get("consent"), implied=True, reason=reason
+            )
         elif adapters.get(entry.adapter).needs_worker:
             attempt = activation.announce(entry.name, actor=actor, reason=reason)
         return answer(request, entry.name, attempt, created=True)
@@ -160,7 +162,7 @@ class Plugin(Idempotent):
         if body.get("status", entry.status) != entry.status:
             if body["status"] == PluginEntry.Status.INSTALLED:
                 attempt = activation.install(
-                    name, actor=actor, consent=body.get("consent"), reason=reason, expected=expected
+                    name, actor=actor, consent=body.get("consent"), implied=True, reason=reason, expected=expected
                 )
             else:
                 attempt = activation.uninstall(name, actor=actor, reason=reason, expected=expected)
