@@ -12,7 +12,7 @@ class ZelavisConfig(AppConfig):
     """Registry, activation, adapters, hooks; tokens and the audit log."""
 
     name = "zelavis"
-    verbose_name = "Plugins"
+    verbose_name = "Registry"
 
     def ready(self) -> None:
         from zelavis import admin, checks  # noqa: F401  checks registers the system checks

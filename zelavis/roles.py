@@ -11,11 +11,12 @@ from typing import Any
 
 #: Apps whose rows the roles are about. Accounts and groups stay with superusers.
 _APPS = ("marketplace", "zelavis", "runs", "sandbox")
-#: Rows that even a viewer's role does not show.
-_HIDDEN = {"zelavis.view_apitoken"}
+#: Rows that no role shows or changes: only superusers make tokens, and nobody writes the audit log by hand.
+_HIDDEN = ("_apitoken",)
+_SEEN_ONLY = ("_auditevent", "_heartbeat", "_invocation")
 
-#: Permissions of each role beside seeing everything; ``app.*`` is every permission of that app that is not about
-#: adding, changing or deleting rows by hand.
+#: Permissions of each role beside seeing everything; ``app.*`` is every permission of that app. What machines write
+#: cannot be edited in the admin whoever asks: there, permission to change a row is permission to use its verbs.
 ROLES: dict[str, tuple[str, ...]] = {
     "viewer": (),
     "curator": (
@@ -29,7 +30,6 @@ ROLES: dict[str, tuple[str, ...]] = {
     ),
     "operator": ("zelavis.*", "runs.*", "sandbox.*", "flatpages.add_flatpage", "flatpages.change_flatpage"),
 }
-_BY_HAND = ("add_", "change_", "delete_", "view_")
 
 
 def synchronize(**kwargs: Any) -> None:
@@ -48,9 +48,11 @@ def synchronize(**kwargs: Any) -> None:
 
 
 def _names(patterns: tuple[str, ...], known: set[str]) -> Iterator[str]:
-    for name in sorted(known - _HIDDEN):
+    for name in sorted(known):
         app, codename = name.split(".", 1)
+        if app in _APPS and codename.endswith(_HIDDEN):
+            continue
         seeing = app in _APPS and codename.startswith("view_")
-        special = f"{app}.*" in patterns and not codename.startswith(_BY_HAND)
-        if seeing or special or name in patterns:
+        working = f"{app}.*" in patterns and not codename.endswith(_SEEN_ONLY)
+        if seeing or working or name in patterns:
             yield name

@@ -15,7 +15,7 @@ from django.utils.safestring import SafeString
 from sandbox.errors import SandboxError
 from zelavis import activation, audit
 from zelavis.admin.plugins import tell
-from zelavis.admin.readonly import ReadOnlyAdmin
+from zelavis.admin.readonly import ReadOnlyAdmin, real_id
 from zelavis.errors import ZelavisError
 from zelavis.models import Activation
 from zelavis.templatetags.zelavis_ui import ago, badge
@@ -44,7 +44,7 @@ class ActivationAdmin(ReadOnlyAdmin):
     ) -> HttpResponse:
         row = (
             Activation.objects.select_related("entry__serving", "entry__previous", "deployment__worker", "before")
-            .filter(pk=object_id)
+            .filter(pk=real_id(object_id))
             .first()
         )
         context: dict[str, Any] = {}

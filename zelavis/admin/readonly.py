@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from django.contrib import admin
-from django.http import HttpRequest
+from django.contrib.admin.utils import quote, unquote
+from django.http import HttpRequest, HttpResponse
+
+_OURS = re.compile(r"[a-z]+_[0-9a-z]{26}")
+
+
+def real_id(object_id: str) -> str:
+    """The key behind the last part of a page's address.
+
+    Django's own lists write ``_`` as ``_5F``, and its pages turn every ``_XX`` back; links made from a key
+    carry it as it is. Both lead to the same page.
+    """
+    return object_id if _OURS.fullmatch(object_id) else unquote(object_id)
 
 
 class ReadOnlyAdmin(admin.ModelAdmin):
@@ -13,6 +26,16 @@ class ReadOnlyAdmin(admin.ModelAdmin):
 
     show_full_result_count = False
     list_per_page = 50
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        address = quote(real_id(object_id)) if object_id else None
+        return super().changeform_view(request, address, form_url, extra_context)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

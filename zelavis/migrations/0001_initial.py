@@ -498,7 +498,7 @@ class Migration(migrations.Migration):
                 ),
             ],
             options={
-                "verbose_name": "plugin",
+                "verbose_name": "installed plugin",
                 "ordering": ["name"],
             },
         ),

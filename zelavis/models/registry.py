@@ -81,7 +81,7 @@ class PluginEntry(models.Model):
 
     class Meta:
         ordering = ["name"]
-        verbose_name = "plugin"
+        verbose_name = "installed plugin"
         constraints = [
             models.CheckConstraint(condition=models.Q(status__in=["available", "installed"]), name="entry_status"),
             models.CheckConstraint(condition=models.Q(source__in=["official", "community"]), name="entry_source"),
