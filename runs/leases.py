@@ -13,7 +13,7 @@ import secrets
 import socket
 import threading
 
-from django.db import DatabaseError, close_old_connections, connection, transaction
+from django.db import close_old_connections, connection, transaction
 
 from runs import clock, policy, sql, states, waitpoints
 from runs.held import COLUMNS, Held
@@ -151,7 +151,7 @@ def _extend_for_ever() -> None:
         pause.wait(policy.current().lease_seconds / 4)
         try:
             extend()
-        except DatabaseError as error:
+        except Exception as error:  # noqa: BLE001  without this thread every longer invocation would lose its run
             logger.warning("leases not extended", extra={"reason": str(error)})
             close_old_connections()
 

@@ -166,3 +166,7 @@ BULK_DONE = _shape(
     done=serializers.ListField(child=_text()),
     refused=serializers.ListField(child=_shape("BulkRefused", runId=_text(), error=_text())),
 )
+LINKS = _shape(
+    "TokenLinks",
+    links=serializers.ListField(child=_shape("TokenLink", tokenId=_text(), url=_text(), expiresAt=_number())),
+)

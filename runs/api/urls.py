@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from django.urls import include, path
 
-from runs.api import injections, reading, runs, steering
+from runs.api import injections, questions, reading, runs, steering
 
 urlpatterns = [
     path("", include("runs.api.manifest_urls")),
+    path("tokens/<str:signed>/", questions.question, name="run-question"),
     path("api/runs", runs.RunList.as_view(), name="runs"),
     path("api/runs/stream", reading.RunsStream.as_view(), name="runs-stream"),
     path("api/runs/bulk", steering.RunsBulk.as_view(), name="runs-bulk"),
@@ -22,6 +23,7 @@ urlpatterns = [
     path("api/runs/<str:run_id>/why", reading.RunWhy.as_view(), name="run-why"),
     path("api/runs/<str:run_id>/receipts", reading.RunReceipts.as_view(), name="run-receipts"),
     path("api/runs/<str:run_id>/stream", reading.RunStream.as_view(), name="run-stream"),
+    path("api/runs/<str:run_id>/links", questions.RunLinks.as_view(), name="run-links"),
     path("api/runs/<str:run_id>/pause", steering.RunPause.as_view(), name="run-pause"),
     path("api/runs/<str:run_id>/unpause", steering.RunUnpause.as_view(), name="run-unpause"),
     path("api/runs/<str:run_id>/wake", steering.RunWake.as_view(), name="run-wake"),

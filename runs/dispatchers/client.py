@@ -163,6 +163,13 @@ class Client:
         lines += [f"Content-Length: {length}", "", ""]
         return "\r\n".join(lines).encode("latin-1")
 
+    def close(self) -> None:
+        """Close the idle connections."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.close()
+
     def _reuse(self) -> _Connection | None:
         with self._lock:
             if self._pid != os.getpid():

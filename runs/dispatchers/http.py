@@ -143,6 +143,12 @@ def _client(url: str) -> Client:
     return client
 
 
+def close() -> None:
+    """Close the idle connections to all tenants."""
+    for client in _clients.values():
+        client.close()
+
+
 def _path(url: str) -> str:
     if url.startswith("unix:"):
         return protocol.PATH

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
-from runs import alarms, engine, inbox, lifecycle, policy, records, registry
+from runs import alarms, engine, inbox, leases, lifecycle, policy, records, registry
+from runs.dispatchers import http
+from runs.models import Run, Waitpoint
+from tests.runs import scripted
+
+
+@pytest.fixture(autouse=True)
+def _no_claims_left() -> Iterator[None]:
+    """A claim that a test leaves behind is not kept alive into the next."""
+    yield
+    leases._claims.clear()
 
 
 @pytest.fixture
@@ -50,3 +61,20 @@ def send(run_id: str, kind: str, key: str, **arguments: Any) -> dict[str, Any]:
 def wake(now: int | None = None) -> int:
     """Drive whatever is due."""
     return alarms.work()
+
+
+@pytest.fixture
+def tenant(settings: Any) -> Iterator[scripted.Tenant]:
+    """The default HTTP tenant of this test, signed with ``shared-dev-secret``."""
+    with scripted.serving() as serving:
+        settings.ENVIRONMENT = dataclasses.replace(
+            settings.ENVIRONMENT, runs_tenant_url=serving.url, runs_tenant_secret="shared-dev-secret"
+        )
+        yield serving
+        http.close()
+
+
+def due_now(run_id: str) -> None:
+    """Let a retry or an alarm of this run be due."""
+    Run.objects.filter(pk=run_id, wake_at__isnull=False).update(wake_at=1)
+    Waitpoint.objects.filter(run_id=run_id, state="pending", wake_at__isnull=False).update(wake_at=1)
