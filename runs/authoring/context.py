@@ -137,7 +137,7 @@ class Context:
             # Something else woke the run: the try is not due yet.
             self._park([Wait(waiting, states.DATETIME, {"step": name, "attempt": number})])
         entry, failure = attempt(function, number)
-        delay = None if failure is None else retries.delay(number, failure)
+        delay = None if failure is None else retries.pause_before(number, failure)
         if delay is None:
             return entry
         meta = {"durationMs": waits.milliseconds(delay), "step": name, "attempt": number, "error": entry["error"]}

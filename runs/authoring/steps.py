@@ -25,7 +25,7 @@ class Retries:
     #: Longest wait.
     cap: float = 3600.0
 
-    def delay(self, attempt: int, error: Exception) -> float | None:
+    def pause_before(self, attempt: int, error: Exception) -> float | None:
         """Seconds until the next try after ``attempt`` failed; ``None``: no more tries."""
         if isinstance(error, Fatal) or attempt >= self.attempts:
             return None
