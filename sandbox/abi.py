@@ -205,7 +205,9 @@ def trapped(trap: wasmtime.Trap) -> Stop:
     code = trap.trap_code
     kind = code.name.lower() if code is not None else "trap"
     stack = "\n".join(
-        f"    at {frame.func_name or f'function {frame.func_index}'} (+{frame.module_offset:#x})"
+        f"    at {frame.func_name or f'function {frame.func_index}'}"
+        # At a call that had no room for its own frame there is no offset.
+        + (f" (+{frame.module_offset:#x})" if frame.module_offset < 1 << 32 else "")
         for frame in trap.frames[:20]
     )
     if kind == "interrupt":

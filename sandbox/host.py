@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sandbox import abi, engine, ledger, runtime, ticker
+from sandbox import abi, engine, ledger, runtime, stack, ticker
 from sandbox.abi import Invocation, Stop
 from sandbox.artifact import Artifact
 from sandbox.call import Call
@@ -128,8 +128,10 @@ def _run(artifact: Artifact, call: Call, limits: Limits, run: Invocation, deadli
     _thread.nesting += 1
     try:
         with here.ticker:
-            answer: bytes = program.run(payload, run)
-            return answer
+            if stack.enough():
+                answer: bytes = program.run(payload, run)
+                return answer
+            return stack.run_on_helper(program, payload, run)
     finally:
         _thread.nesting -= 1
         here.slots.release()
