@@ -154,7 +154,7 @@ class DispatchAdapter:
         """One event to the worker; the call's id makes it idempotent there."""
         started = time.monotonic()
         # Without the model's ordering, which would join the namespace into every call.
-        worker = next(iter(DispatchWorker.objects.order_by().filter(pk=entry.worker)[:1]), None)
+        worker = next(iter(DispatchWorker.objects.order_by().filter(pk=entry.worker or 0)[:1]), None)
         if worker is None:
             return CallOutcome(status="unreachable", error_code="worker_not_found", error_message="No worker is set.")
         document = call_document(entry, call)

@@ -15,7 +15,9 @@ from sandbox.errors import SandboxError
 from sandbox.limits import Limits
 from zelavis import active, identifiers, ledger
 from zelavis.active import ActiveEntry, Surface
+from zelavis.adapters import artifacts
 from zelavis.adapters.base import Answer, Call, CallOutcome, Capabilities, DeployRefused, Order
+from zelavis.errors import ZelavisError
 from zelavis.hooks.catalogue import HOOKS
 
 
@@ -64,12 +66,10 @@ class SandboxAdapter:
         """The artifact loads, has what the manifest says, and its lifecycle handlers ran."""
         if order.action == "uninstall":
             return self._take_away(order)
-        from sandbox import compiler
-
         started = time.monotonic()
         try:
-            artifact = compiler.load(order.entry_digest)
-        except SandboxError as error:
+            artifact = artifacts.load(order.entry_digest)
+        except (SandboxError, ZelavisError) as error:
             return Answer(status="failed", code=error.code, message=error.message)
         order.note("loaded", f"sha256:{artifact.digest}", duration_ms=_since(started))
         surface = active.surface(_text(order.manifest))
@@ -154,11 +154,11 @@ class SandboxAdapter:
         declared: Mapping[str, Any],
     ) -> CallOutcome:
         # wasmtime is loaded in the processes that run plugins, when they first do.
-        from sandbox import compiler, host
+        from sandbox import host
 
         try:
-            artifact = compiler.load(digest)
-        except SandboxError as error:
+            artifact = artifacts.load(digest)
+        except (SandboxError, ZelavisError) as error:
             return CallOutcome(status="host_error", error_code=error.code, error_message=error.message)
         outcome = host.execute(
             artifact,
