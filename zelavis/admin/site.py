@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from django.contrib import admin
 from django.http import HttpRequest
@@ -28,6 +29,10 @@ class Card:
 CARDS: list[Callable[[HttpRequest], list[Card]]] = []
 
 
+#: The order of the sidebar; what is not named comes after, by name.
+_FIRST = ("marketplace", "zelavis", "sandbox", "runs", "flatpages")
+
+
 class ZelavisAdminSite(admin.AdminSite):
     """Django's admin with our home, name and styles."""
 
@@ -35,6 +40,11 @@ class ZelavisAdminSite(admin.AdminSite):
     site_title = "Zelavis"
     index_title = "What needs you"
     enable_nav_sidebar = True
+
+    def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[dict[str, Any]]:
+        """The platform's own apps before accounts and jobs."""
+        found = super().get_app_list(request, app_label)
+        return sorted(found, key=lambda app: _FIRST.index(app["app_label"]) if app["app_label"] in _FIRST else 99)
 
     def index(self, request: HttpRequest, extra_context: dict[str, object] | None = None) -> TemplateResponse:
         from zelavis.models import AuditEvent, Heartbeat

@@ -81,6 +81,8 @@ def milliseconds(value: float | None) -> str:
         return "–"
     if value >= 1000:
         return f"{value / 1000:.1f} s"
+    if value < 0.005:
+        return "< 0.01 ms"
     return f"{value:.2f} ms" if value < 10 else f"{value:.0f} ms"
 
 
