@@ -78,7 +78,7 @@ def check(subject: Subject) -> Iterator[Found]:
     free = {one.name for one in registry.all_capabilities() if not one.declared}
     for capability in sorted(imported - declared - free):
         yield Found(rule=UNDECLARED, message=f"The module imports {capability}.", place=name)
-    for capability in sorted(declared - imported):
+    for capability in sorted(declared - imported - _seen_in_events(subject)):
         yield Found(rule=UNUSED, message=f"The module does not import {capability}.", place=name)
     embedded = found.embedded_manifest
     if embedded is not None and embedded != subject.bundle.files.get(MANIFEST):
@@ -92,6 +92,13 @@ def check(subject: Subject) -> Iterator[Found]:
     for word in (*found.custom_sections, *(export for export, _ in found.exports)):
         if not word.isprintable() or any(unicodedata.category(char) in ("Cf", "Mn", "Co") for char in word):
             yield Found(rule=SECTION_NAME, message=f"The name {word[:60]!a}.", place=name)
+
+
+def _seen_in_events(subject: Subject) -> set[str]:
+    """Capabilities that a module needs without calling them: parts of an event are withheld from who has none."""
+    families = {hook["name"].partition(":")[0] for hook in subject.manifest.data.get("hooks", [])}
+    opened = {"content": {"content:read", "content:write"}, "user": {"users:read"}}
+    return set().union(*(opened.get(family, set()) for family in families))
 
 
 FAMILY = Family(
