@@ -28,6 +28,8 @@ from django.conf import settings
 logger = logging.getLogger("zelavis.up")
 #: Threads of the web server; with the write lock of ``zelavis.sqlite`` sixteen were the best of those measured.
 WEB_THREADS = 16
+#: Stack of each of them: plugins run there, and a guest's own stack has to fit (Rust's default is 2 MiB).
+STACK_BYTES = 8 << 20
 WORKER_THREADS = 4
 #: After a stop is asked for: the web server has so long to finish its requests, then it is killed.
 GRACE_SECONDS = 2.0
@@ -121,7 +123,7 @@ def web_server(host: str, port: int, *, stop: threading.Event) -> Iterator[WebSe
     process = subprocess.Popen(  # noqa: S603  our own interpreter and arguments
         command,
         cwd=settings.BASE_DIR,
-        env={**os.environ, "ZELAVIS_PARENT_PID": str(os.getpid())},
+        env={**os.environ, "ZELAVIS_PARENT_PID": str(os.getpid()), "RUST_MIN_STACK": str(STACK_BYTES)},
         # Its own group: Ctrl-C reaches this process, which then ends the child in order.
         start_new_session=True,
         preexec_fn=_die_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509  no threads run yet

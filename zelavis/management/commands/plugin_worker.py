@@ -45,5 +45,6 @@ class Command(BaseCommand):
             *("--log-level", "error", "--no-ws", "zelavis.worker.wsgi:application"),
         ]
         os.chdir(settings.BASE_DIR)
+        os.environ["RUST_MIN_STACK"] = str(embedded.STACK_BYTES)
         # In this process's place: signals reach the server itself.
         os.execv(sys.executable, command)  # noqa: S606  our own interpreter and arguments
