@@ -12,6 +12,8 @@ _BEFORE_REGEX = set("(,=:[!&|?{};+-*%~^<>\n")
 _WORDS_BEFORE_REGEX = frozenset(
     "return typeof case in of delete void throw new else do await yield".split()  # noqa: SIM905  reads better
 )
+#: Longer than any word above.
+_LONGEST_WORD = 8
 
 
 @dataclass
@@ -42,6 +44,8 @@ class _Reader:
         #: The last characters of code that are not blank, to tell a regular expression from a division.
         self.last = "\n"
         self.word = ""
+        #: Whether the next letter begins a new word.
+        self.ended = True
 
     def run(self) -> Source:
         position = 0
@@ -78,11 +82,18 @@ class _Reader:
     def _emit(self, char: str) -> None:
         self.out.append(char)
         if char.isalnum() or char in "_$":
-            self.word = self.word + char if self.last.isalnum() or self.last in "_$" else char
+            if self.ended:
+                self.word = char
+            elif len(self.word) <= _LONGEST_WORD:
+                # Of a longer word only that it is longer matters: text must not cost more than its length.
+                self.word += char
+            self.ended = False
             self.last = char
-        elif not char.isspace():
-            self.word = ""
-            self.last = char
+        else:
+            self.ended = True
+            if not char.isspace():
+                self.word = ""
+                self.last = char
 
     def _regex_may_begin(self) -> bool:
         return self.last in _BEFORE_REGEX or self.word in _WORDS_BEFORE_REGEX
