@@ -251,20 +251,6 @@ class WorkerNotFound(NotFound):
     code = "worker_not_found"
 
 
-class WorkerBadAnswer(ZelavisError):
-    """The plugin worker answered with something that is not an answer of the protocol."""
-
-    code = "worker_bad_answer"
-    status = 502
-
-
-class WorkerUnreachable(ZelavisError):
-    """The plugin worker could not be reached in time."""
-
-    code = "worker_unreachable"
-    status = 504
-
-
 # --- hooks and routes --------------------------------------------------------------------------------------------
 
 

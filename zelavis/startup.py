@@ -14,8 +14,6 @@ from sandbox.capabilities import registry as capabilities
 from sandbox.capabilities.content import SOURCES
 from zelavis import doorbell, roles, tokens, wakeups
 from zelavis.activation import reconcile
-from zelavis.admin import cards
-from zelavis.admin.site import CARDS
 from zelavis.hooks import HOOKS, events
 from zelavis.hooks.sources import models as content
 from zelavis.hooks.sources import schedules
@@ -30,7 +28,6 @@ def connect() -> None:
     capabilities.AFTER_COMMIT["email"].append(partial(doorbell.ring, "zelavis.tasks.send_mail"))
     for binding in content.BINDINGS.values():
         SOURCES[binding.collection] = ModelSource(binding)
-    CARDS.append(cards.core)
     ports.HOOK_NAMES.append(lambda: frozenset(HOOKS))
     ports.STATE_LISTENERS.append(_release_changed)
     ports.MAKE_TOKEN.append(_make_token)

@@ -18,6 +18,7 @@ from zelavis.activation import drive, records, targets
 from zelavis.activation.timeline import note
 from zelavis.errors import (
     ActivationInProgress,
+    AdapterNotConfigured,
     NothingToRollBack,
     NothingToUpdate,
     NotRetryable,
@@ -59,6 +60,9 @@ def install(
     moment = now or timezone.now()
     entry = registry.entries().filter(name=name).first()
     chosen = adapters.get(adapter or (entry.adapter if entry else "sandbox"))
+    missing = chosen.missing()
+    if missing:
+        raise AdapterNotConfigured(f"The adapter {chosen.name} cannot work: {missing}")
     target = targets.find(name, version, entry=entry, adapter=chosen)
     agreed = consents.check(target, serving=None, given=consent, implied=implied)
 

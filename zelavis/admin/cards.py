@@ -9,7 +9,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from zelavis import querysets
-from zelavis.admin.site import Card
+from zelavis.admin.site import CARDS, Card
 from zelavis.models import CircuitBreaker, HookEvent, PluginEntry
 
 #: A waiting hook event older than this says that no worker listens.
@@ -55,3 +55,6 @@ def core(request: HttpRequest) -> list[Card]:
             tone="alarm" if late else "calm",
         ),
     ]
+
+
+CARDS.append(core)

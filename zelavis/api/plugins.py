@@ -19,10 +19,10 @@ from zelavis.api.shapes import (
     ActivationWithEvents,
     BreakerList,
     BreakerShape,
+    EntryShape,
     PluginAndActivation,
     PluginAndMaybeActivation,
     PluginList,
-    PluginShape,
     breaker_of,
 )
 from zelavis.errors import ActivationFailed, Conflict, WorkerNotFound
@@ -59,7 +59,7 @@ class PluginChange(CamelSerializer):
     reason = serializers.CharField(max_length=2000, required=False)
 
 
-class InstallBody(CamelSerializer):
+class InstallRequest(CamelSerializer):
     """A version to install or update to."""
 
     version = serializers.CharField(max_length=100, required=False)
@@ -70,7 +70,7 @@ class InstallBody(CamelSerializer):
     reason = serializers.CharField(max_length=2000, required=False)
 
 
-class UpdateBody(CamelSerializer):
+class UpdateRequest(CamelSerializer):
     """A version to update to; the newest when none is named."""
 
     version = serializers.CharField(max_length=100, required=False)
@@ -78,7 +78,7 @@ class UpdateBody(CamelSerializer):
     reason = serializers.CharField(max_length=2000, required=False)
 
 
-class UninstallBody(CamelSerializer):
+class UninstallRequest(CamelSerializer):
     """Whether the plugin's data goes too."""
 
     purge = serializers.BooleanField(default=False)
@@ -134,11 +134,11 @@ class Plugin(Idempotent):
 
     scopes: ClassVar[dict[str, str]] = _SCOPES
 
-    @extend_schema(operation_id="plugins_get", responses=PluginShape)
+    @extend_schema(operation_id="plugins_get", responses=EntryShape)
     def get(self, request: Request, name: str) -> Response:
         """The entry, with what serves and what served before."""
         entry = registry.get(name)
-        return conditional.answer(request, PluginShape(entry).data, kind="plugin", revision=entry.revision)
+        return conditional.answer(request, EntryShape(entry).data, kind="plugin", revision=entry.revision)
 
     @extend_schema(operation_id="plugins_change", request=PluginChange, responses=PluginAndMaybeActivation)
     def patch(self, request: Request, name: str) -> Response:
@@ -191,12 +191,12 @@ class Install(Verb):
 
     @extend_schema(
         operation_id="plugins_install",
-        request=InstallBody,
+        request=InstallRequest,
         responses={200: PluginAndActivation, 202: PluginAndActivation},
     )
     def post(self, request: Request, name: str) -> Response:
         """Install the newest installable version, or the one named."""
-        body = read(InstallBody, request.data)
+        body = read(InstallRequest, request.data)
         attempt = activation.install(
             name,
             actor=audit.actor_of(request),
@@ -216,12 +216,12 @@ class Update(Verb):
 
     @extend_schema(
         operation_id="plugins_update",
-        request=UpdateBody,
+        request=UpdateRequest,
         responses={200: PluginAndActivation, 202: PluginAndActivation},
     )
     def post(self, request: Request, name: str) -> Response:
         """Bring another version into service; the present one serves until it answers."""
-        body = read(UpdateBody, request.data)
+        body = read(UpdateRequest, request.data)
         attempt = activation.update(
             name,
             actor=audit.actor_of(request),
@@ -258,12 +258,12 @@ class Uninstall(Verb):
 
     @extend_schema(
         operation_id="plugins_uninstall",
-        request=UninstallBody,
+        request=UninstallRequest,
         responses={200: PluginAndActivation, 202: PluginAndActivation},
     )
     def post(self, request: Request, name: str) -> Response:
         """Take the plugin out of service; ``purge`` deletes its data too."""
-        body = read(UninstallBody, request.data)
+        body = read(UninstallRequest, request.data)
         attempt = activation.uninstall(
             name,
             actor=audit.actor_of(request),
@@ -336,7 +336,7 @@ def worker_of(name: str | None) -> DispatchWorker | None:
 
 def answer(request: Request, name: str, attempt: Activation | None, *, created: bool = False) -> Response:
     """Entry and attempt. A failed attempt is a problem that carries both."""
-    entry = PluginShape(registry.get(name)).data
+    entry = EntryShape(registry.get(name)).data
     told: dict[str, Any] | None = None if attempt is None else dict(ActivationWithEvents(attempt).data)
     if attempt is not None and attempt.state == Activation.State.FAILED:
         raise ActivationFailed(

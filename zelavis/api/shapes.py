@@ -38,7 +38,7 @@ class DeploymentShape(CamelSerializer):
         return found
 
 
-class PluginShape(CamelSerializer):
+class EntryShape(CamelSerializer):
     """A registry entry: the seed's five fields first, then the three states and what serves."""
 
     name = serializers.CharField()
@@ -133,21 +133,21 @@ class ActivationWithEvents(ActivationShape):
 class PluginAndActivation(CamelSerializer):
     """What a verb answers with."""
 
-    plugin = PluginShape()
+    plugin = EntryShape()
     activation = ActivationWithEvents()
 
 
 class PluginAndMaybeActivation(CamelSerializer):
     """What a new entry answers with."""
 
-    plugin = PluginShape()
+    plugin = EntryShape()
     activation = ActivationWithEvents(allow_null=True)
 
 
 class PluginList(CamelSerializer):
     """The registry: small enough to be read whole."""
 
-    data = PluginShape(many=True)  # type: ignore[assignment]
+    data = EntryShape(many=True)  # type: ignore[assignment]
     revision = serializers.IntegerField()
 
 
