@@ -50,6 +50,7 @@ def run_all(project: Project, artifact: Artifact) -> Iterator[Verdict]:
     files = sorted((project.directory / "cases").glob("*.json"))
     if not files:
         raise AuthorError(f"{project.directory / 'cases'}: there are no cases here (*.json).")
+    trial.warm(project, artifact)
     for file in files:
         yield _run(project, artifact, file)
 

@@ -9,7 +9,7 @@ from marketplace import releases
 from marketplace.authoring import project
 from marketplace.authoring.errors import AuthorError
 from sandbox import compiler, tape
-from sandbox.artifact import Artifact
+from sandbox.artifact import Artifact, Kind
 from sandbox.errors import SandboxError
 from zelavis.errors import ZelavisError
 
@@ -45,5 +45,5 @@ def _artifact(against: str, plugin: str) -> Artifact:
 def release_artifact(name: str, version: str) -> Artifact:
     """The artifact of an approved release, deployed here if it was not: nothing else runs, not even to compare."""
     release = releases.installable(name, version)
-    source = releases.entry_source(release)
-    return compiler.deploy(source, kind=release.kind, grants=release.manifest.get("capabilities", {}))
+    kind: Kind = "wasm" if release.kind == "wasm" else "javascript"
+    return compiler.deploy(releases.entry_source(release), kind=kind, grants=release.manifest.get("capabilities", {}))

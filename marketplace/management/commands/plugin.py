@@ -113,6 +113,7 @@ class Command(BaseCommand):
     def _run(self, *, path: str, hook: str, event: str | None, repeat: int, **options: Any) -> int:
         plugin = project.read(path)
         artifact, value, backend = plugin.deploy(), _event(event), MemoryBackend()
+        trial.warm(plugin, artifact)
         outcomes = [trial.run(plugin, artifact, hook, value, backend=backend) for _ in range(max(1, repeat))]
         told = [trial.as_json(outcome) for outcome in outcomes]
         text = "\n".join(json.dumps(one, ensure_ascii=False, indent=2) for one in told)

@@ -21,8 +21,9 @@ function handle(envelope: string): string {
   return '{"ok":{"saves":' + answer.substring(9, answer.length - 1) + "}}";
 }
 
-let output: ArrayBuffer = new ArrayBuffer(0);
+let output: ArrayBuffer | null = null; // kept until the host has read it
 export function zelavis_call(input: usize, length: i32): u64 {
-  output = String.UTF8.encode(handle(String.UTF8.decodeUnsafe(input, length)));
-  return (u64(changetype<usize>(output)) << 32) | u64(output.byteLength);
+  const answer = String.UTF8.encode(handle(String.UTF8.decodeUnsafe(input, length)));
+  output = answer;
+  return (u64(changetype<usize>(answer)) << 32) | u64(answer.byteLength);
 }
