@@ -90,6 +90,18 @@
     hmac: async (algorithm, key, data) => call("crypto", "hmac", [algorithm, key, ...digested(data)]),
   });
   base.bytes = Object.freeze({ toBase64, fromBase64 });
+  // Bytes cross as base64; what is bytes here is turned on the way.
+  base.blobs = Object.freeze({
+    ...base.blobs,
+    put: async (name, data, ...more) => call("blobs", "put", [name, isBytes(data) ? toBase64(data) : data, ...more]),
+  });
+  base.http = Object.freeze({
+    fetch: async (url, options, ...more) => {
+      const bytes = isBytes(options?.body);
+      const { body, ...rest } = bytes ? options : {};
+      return call("http", "fetch", [String(url), bytes ? { ...rest, bodyBase64: toBase64(body) } : options, ...more].slice(0, options === undefined ? 1 : undefined));
+    },
+  });
   Object.freeze(base);
 
   define("TextEncoder", class TextEncoder {
