@@ -3,7 +3,7 @@
 A guest's recursion ends as a trap only if the stack that the engine counts on is really there; on a smaller one it
 would end the process. Python's own threads usually have 8 MiB, but a server's may have less: 2 MiB are common in Rust
 and on musl. There a call runs on a helper thread, and its host calls are still carried out on the caller's, where the
-database connection and the transaction are. That costs some tenths of a millisecond, so a server that runs plugins gives its
+database connection and the transaction are. That costs some tenths of a millisecond, so a server of plugins gives its
 threads enough (granian: ``RUST_MIN_STACK``).
 """
 
