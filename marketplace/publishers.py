@@ -102,6 +102,26 @@ def require_member(publisher: Publisher, actor: Actor, *, plugin: str = "", owne
         )
 
 
+def require_publishing(plugin: str, actor: Actor) -> None:
+    """Before anything is fetched for somebody: they are of the plugin's publisher, or of any where it is new.
+
+    Raises:
+        NotAMember: they are not.
+    """
+    known = Plugin.objects.select_related("publisher").filter(name=plugin).first()
+    if known is not None:
+        require_member(known.publisher, actor, plugin=plugin)
+        return
+    bound = PublisherToken.objects.filter(prefix=actor.token_prefix).select_related("publisher").first()
+    publishes = (
+        role(bound.publisher, actor, plugin=plugin)
+        if bound is not None
+        else actor.user is not None and Membership.objects.filter(user=actor.user).exists()
+    )
+    if not publishes:
+        raise NotAMember("Only people of a publisher may do this.")
+
+
 def require_active(publisher: Publisher) -> None:
     """Raises PublisherSuspended."""
     if publisher.state != Publisher.State.ACTIVE:

@@ -49,6 +49,7 @@ def installable(
         return release
     offered = Release.objects.select_related("plugin", "publisher").filter(plugin=plugin, state=ReleaseState.APPROVED)
     why: Exception | None = None
+    early: Release | None = None
     for release in offered.order_by("-version_sort")[:200]:
         try:
             refuse_unless_offered(release, host=host, now=moment)
@@ -57,12 +58,10 @@ def installable(
             continue
         if not versions.parse(release.version).is_prerelease:
             return release
-        # A pre-release is taken when nothing else is there.
-        newest_only = not any(
-            not versions.parse(other).is_prerelease for other in offered.values_list("version", flat=True)
-        )
-        if newest_only:
-            return release
+        early = early or release
+    if early is not None:
+        # A pre-release is taken when nothing else works here.
+        return early
     if why is not None:
         raise why
     raise NothingInstallable(f"{name} has no approved release.")

@@ -12,7 +12,7 @@ from rest_framework.response import Response
 from rest_framework.reverse import reverse
 from rest_framework.views import APIView
 
-from marketplace import actors, curation, intake, specifiers, uploads
+from marketplace import actors, curation, intake, publishers, specifiers, uploads
 from marketplace.api import bodies, shapes
 from marketplace.api.catalogue import find_release, public_plugin, review_context, sees_inside
 from marketplace.errors import ReleaseNotFound
@@ -67,6 +67,7 @@ class Releases(APIView):
         content = bodies.raw(request)
         if content is None:
             body = read(bodies.SpecifierBody, request.data)
+            publishers.require_publishing(name, actor)
             specifier, signature = body["specifier"], body.get("signature", signature)
             content = specifiers.fetch(specifier, digest=body.get("digest", ""))
         if not content:
