@@ -19,6 +19,10 @@ const workflows = [
     },
   }),
   defineWorkflow({
+    id: "bench-now",
+    run: async (input, ctx) => ({ late: (await ctx.step("now", async () => Date.now())) - input.at }),
+  }),
+  defineWorkflow({
     id: "bench-sleep",
     async run(input, ctx) {
       const before = await ctx.step("before", async () => Date.now());
