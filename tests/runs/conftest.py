@@ -12,6 +12,9 @@ from runs import alarms, engine, inbox, leases, lifecycle, policy, records, regi
 from runs.dispatchers import http
 from runs.models import Run, Waitpoint
 from tests.runs import scripted
+from tests.runs.npm import house
+
+__all__ = ["house"]
 
 
 @pytest.fixture(autouse=True)

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import os
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
+import psycopg
 import pytest
 
 from tests import server
-from tests.runs import tenants
+from tests.runs import production, tenants
 
 TERMINAL = {"completed", "failed", "cancelled", "compensated", "compensation_failed"}
 TENANT_META = {"tenantId": "tnt_demo", "projectId": "prj_demo", "organizationId": "org_demo"}
@@ -22,7 +25,7 @@ _numbers = itertools.count(1)
 class House:
     """Both processes."""
 
-    def __init__(self, zelavis: server.Server, tenant: tenants.Tenant) -> None:
+    def __init__(self, zelavis: server.Server | production.Production, tenant: tenants.Tenant) -> None:
         self.zelavis, self.tenant, self.api = zelavis, tenant, zelavis.api
 
     def post(self, path: str, body: Any = None) -> httpx.Response:
@@ -85,15 +88,28 @@ def waits(record: dict[str, Any]) -> list[str]:
 
 @contextlib.contextmanager
 def opened(folder: Path, **variables: str) -> Iterator[House]:
-    """Both processes for the length of a ``with`` block."""
+    """Both for the length of a ``with`` block; as in production where the suite is told a database and a broker."""
+    url, broker = os.environ.get("NPM_DATABASE_URL"), os.environ.get("NPM_BROKER_URL")
     with tenants.running(folder / "ran.jsonl") as tenant:
         given = {"ZELAVIS_RUNS_TENANT_URL": tenant.url, "ZELAVIS_RUNS_TENANT_SECRET": tenants.SECRET} | variables
-        with server.running(folder / "data", **given) as zelavis:
-            yield House(zelavis, tenant)
+        if url and broker:
+            with production.running(folder / "data", new_database(url), broker, **given) as parts:
+                yield House(parts, tenant)
+        else:
+            with server.running(folder / "data", **given) as zelavis:
+                yield House(zelavis, tenant)
 
 
-@pytest.fixture(scope="module")
+def new_database(url: str) -> str:
+    """The URL of a new, empty database beside the one of ``url``."""
+    name = f"npm_{secrets.token_hex(4)}"
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{name}"')
+    return f"{url.rpartition('/')[0]}/{name}"
+
+
+@pytest.fixture(scope="session")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    """One house for a module."""
+    """One house for all; conftest.py makes it known."""
     with opened(tmp_path_factory.mktemp("house")) as running:
         yield running

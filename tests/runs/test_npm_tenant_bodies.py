@@ -6,10 +6,9 @@ from typing import Any
 
 import pytest
 
-from tests.runs.npm import TENANT_META, House, house
+from tests.runs.npm import TENANT_META, House
 
 pytestmark = pytest.mark.node
-__all__ = ["house"]
 
 
 def test_plain_steps(house: House) -> None:

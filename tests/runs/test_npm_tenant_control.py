@@ -8,10 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests.runs.npm import TENANT_META, House, house, waits
+from tests.runs.npm import TENANT_META, House, waits
 
 pytestmark = pytest.mark.node
-__all__ = ["house"]
 
 
 # --- undoing -----------------------------------------------------------------------------------------------------

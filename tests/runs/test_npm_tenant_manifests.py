@@ -7,10 +7,9 @@ from typing import Any
 import pytest
 
 from tests import server
-from tests.runs.npm import House, house
+from tests.runs.npm import House
 
 pytestmark = pytest.mark.node
-__all__ = ["house"]
 
 
 @pytest.fixture(scope="module")

@@ -8,10 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests.runs.npm import House, house, waits
+from tests.runs.npm import House, waits
 
 pytestmark = pytest.mark.node
-__all__ = ["house"]
 
 
 def test_a_sleep(house: House) -> None:
