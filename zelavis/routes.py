@@ -176,7 +176,7 @@ def response_of(answer: Any) -> Response:
     status = answer.get("status", 200)
     if isinstance(status, bool) or not isinstance(status, int) or not 200 <= status <= 599:
         raise PluginBadResponse("The plugin's status is not between 200 and 599.")
-    headers = _checked_headers(answer.get("headers") or {})
+    headers = _checked_headers({} if answer.get("headers") is None else answer["headers"])
     bodies = [member for member in ("json", "text", "base64") if member in answer]
     if len(bodies) > 1:
         raise PluginBadResponse("The plugin's answer has more than one body.")

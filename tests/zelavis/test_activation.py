@@ -484,7 +484,7 @@ def test_a_withdrawn_version_stops_at_once_and_does_not_come_back(scripted: Scri
     assert registry.active_entry("alpha") is not None
     assert activation.stop("alpha", digests={attempt.deployment.digest}, reason="malware", actor="user:c")
     assert registry.active_entry("alpha") is None
-    assert states() == ("available", "deployed", "inactive", None)
+    assert states() == ("available", "none", "inactive", None)
 
 
 def test_a_version_withdrawn_on_its_way_never_serves(scripted: ScriptedAdapter) -> None:

@@ -134,7 +134,12 @@ def rollback(
         targets.refuse_withdrawn(found.previous)
         attempt = _row(found, _Action.ROLLBACK, found.previous, actor=actor, reason=reason, now=moment)
         _supersede(found, attempt, now=moment)
-        registry.touch(found, activation_state=_Entry.ActivationState.PENDING)
+        registry.touch(
+            found,
+            # Whatever was being deployed is superseded; both versions concerned here are deployed.
+            deployment_state=_Entry.DeploymentState.DEPLOYED,
+            activation_state=_Entry.ActivationState.PENDING,
+        )
         return _record(attempt, f"{found.serving} → {found.previous}", now=moment)
 
     return drive.go(registry.change(mutate))
@@ -167,6 +172,9 @@ def uninstall(
             status=_Entry.Status.AVAILABLE,
             serving=None,
             previous=None,
+            deployment_state=_Entry.DeploymentState.DEPLOYED
+            if leaving is not None and leaving.state == Deployment.State.DEPLOYED
+            else _Entry.DeploymentState.NONE,
             activation_state=_Entry.ActivationState.PENDING,
         )
         return _record(attempt, "It no longer serves.", now=moment)

@@ -72,12 +72,14 @@ def stop(name: str, *, reason: str, actor: str, digests: set[str] | None = None,
         if entry.serving in withdrawn or (entry.serving is None and at_work is not None):
             changes |= {
                 "serving": None,
+                "deployment_state": PluginEntry.DeploymentState.NONE,
                 "activation_state": PluginEntry.ActivationState.INACTIVE,
                 "status": PluginEntry.Status.AVAILABLE,
             }
             entry.schedules.all().delete()
         elif at_work is not None:
             changes["activation_state"] = PluginEntry.ActivationState.ACTIVE
+            changes["deployment_state"] = PluginEntry.DeploymentState.DEPLOYED
         registry.touch(entry, **changes)
         newest = entry.activations.order_by("-created_at", "-id").first()
         if newest is not None:
