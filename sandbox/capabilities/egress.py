@@ -121,6 +121,7 @@ def send(
     """
     address = resolve(target, deadline)
     connection = _Pinned(target, address, deadline, most_bytes + MAX_HEADER_BYTES)
+    response: http.client.HTTPResponse | None = None
     try:
         connection.putrequest(method, target.path, skip_host=True, skip_accept_encoding=True)
         for name, value in (
@@ -157,6 +158,8 @@ def send(
     except OSError:
         raise Fault("connect_failed", f"{target.host} could not be reached.") from None
     finally:
+        if response is not None:
+            response.close()
         connection.close()
 
 
@@ -185,6 +188,13 @@ class _Timed(io.RawIOBase):
         self._deadline = deadline
         self._left = most_bytes
 
+    def close(self) -> None:
+        # http.client lets go of the connection as soon as the headers of a closing answer are read: the body's reader
+        # is then the last to hold the socket.
+        if not self.closed:
+            self._socket.close()
+        super().close()
+
     def readable(self) -> bool:
         return True
 
@@ -207,8 +217,10 @@ class _Socket:
         self._socket = sock
         self._deadline = deadline
         self._most = most_bytes
+        self._read = False
 
     def makefile(self, mode: str) -> io.BufferedReader:
+        self._read = True
         return io.BufferedReader(_Timed(self._socket, self._deadline, self._most))
 
     def sendall(self, data: bytes) -> None:
@@ -219,7 +231,8 @@ class _Socket:
         self._socket.sendall(data)
 
     def close(self) -> None:
-        self._socket.close()
+        if not self._read:
+            self._socket.close()
 
 
 class _Pinned(http.client.HTTPConnection):
