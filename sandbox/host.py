@@ -49,7 +49,6 @@ class _Thread(threading.local):
 
 
 _thread = _Thread()
-_DENIED = frozenset({"capability_denied", "quota_exceeded", "calls_exceeded", "unknown_capability"})
 
 
 def execute(
@@ -66,6 +65,9 @@ def execute(
     ``grants`` are the consented capabilities of its manifest; ``backend`` is where they read and write (``None``: the
     database); ``record=False`` writes no ledger row and tells no observer.
     """
+    _make_ready(artifact, limits)
+    # A process that has not run this plugin yet loads it first; that is not the plugin's time.
+    ready = _ready(artifact, limits)
     started = time.perf_counter()
     deadline = time.monotonic() + limits.deadline_ms / 1000
     if backend is None:
@@ -83,7 +85,9 @@ def execute(
     )
     result, stop = None, None
     try:
-        raw = _run(artifact, call, limits, run, deadline)
+        if isinstance(ready, Stop):
+            raise ready
+        raw = _run(*ready, call, limits, run, deadline)
         result = abi.answer(raw, depth=limits.json_depth)
     except Stop as ended:
         stop = ended
@@ -106,7 +110,32 @@ def execute(
     return outcome
 
 
-def _run(artifact: Artifact, call: Call, limits: Limits, run: Invocation, deadline: float) -> bytes:
+def _make_ready(artifact: Artifact, limits: Limits) -> None:
+    """Self-test, the engine's code and the plugin's: the host's work, once a process, and none of the call's time."""
+    try:
+        runtime.runtime(fuel=limits.fuel is not None).program(artifact)
+    except Exception:
+        # It will fail again inside the call, where it becomes an outcome; here it only must not be raised.
+        logger.debug("not ready", extra={"digest": artifact.digest}, exc_info=True)
+
+
+def _ready(artifact: Artifact, limits: Limits) -> tuple[runtime.Runtime, Any] | Stop:
+    """This process's runtime and the loaded plugin, or why there is none."""
+    try:
+        here = runtime.runtime(fuel=limits.fuel is not None)
+        here.guard()
+        return here, here.program(artifact)
+    except Stop as stop:
+        return stop
+    except SandboxError as error:
+        return _host_error("The plugin is not ready on this host.", error.message, code=error.code)
+    except Exception:
+        # The engine refuses what the compiler made, the disk is full …: an outcome for the caller all the same.
+        logger.exception("plugin not loaded", extra={"digest": artifact.digest})
+        return _host_error("The plugin is not ready on this host.", traceback.format_exc(limit=12))
+
+
+def _run(here: runtime.Runtime, program: Any, call: Call, limits: Limits, run: Invocation, deadline: float) -> bytes:
     """Admission, the store and the call."""
     try:
         payload = abi.envelope(call)
@@ -117,12 +146,6 @@ def _run(artifact: Artifact, call: Call, limits: Limits, run: Invocation, deadli
         raise _host_error(message, "", code="input_too_large")
     if _thread.nesting >= abi.MAX_NESTING:
         raise Stop(OutcomeStatus.BUSY, "nested_too_deep", "A plugin's call may lead to one other call, not to more.")
-    here = runtime.runtime(fuel=limits.fuel is not None)
-    here.guard()
-    try:
-        program = here.program(artifact)
-    except SandboxError as error:
-        raise _host_error("The plugin is not ready on this host.", error.message, code=error.code) from None
     if not here.slots.acquire(timeout=max(0.0, deadline - time.monotonic())):
         raise Stop(OutcomeStatus.BUSY, "busy", "No slot became free in time.")
     _thread.nesting += 1
@@ -159,12 +182,9 @@ def _outcome(session: Session, run: Invocation, result: Any, stop: Stop | None, 
     status, error, detail = OutcomeStatus.OK, None, ""
     if stop is not None:
         status, error, detail = stop.status, stop.error, stop.detail
-        if (
-            status is OutcomeStatus.TRAP
-            and error.code in _DENIED
-            and any(r.code == error.code for r in session.refusals)
-        ):
-            status = OutcomeStatus.CAPABILITY_DENIED
+        if status is OutcomeStatus.TRAP and any(refusal.code == error.code for refusal in session.refusals):
+            # The plugin let a refusal of its host pass.
+            status = OutcomeStatus.DEADLINE if error.code == "deadline" else OutcomeStatus.CAPABILITY_DENIED
     return Outcome(
         status=status,
         result=result if status in (OutcomeStatus.OK, OutcomeStatus.REJECTED) else None,

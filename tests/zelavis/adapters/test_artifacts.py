@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox import cache, compiler
+from sandbox import cache, compiler, runtime, selftest
 from tests.zelavis.adapters.conftest import make_call
 from tests.zelavis.releases import approved
 from zelavis import activation, errors, registry
@@ -43,6 +43,20 @@ def test_a_host_without_the_artifact_makes_it_from_the_release(tmp_path: Path) -
     first = SandboxAdapter().call(entry, make_call(id="inv_first"))
     assert (first.status, first.result) == ("ok", {"version": "1.0.0", "saves": 1})
     assert compiler.load(entry.digest).digest == entry.digest
+
+
+def test_the_first_call_of_a_process_has_its_whole_time(tmp_path: Path) -> None:
+    """Making engine and plugin ready takes longer than a plugin's deadline, and none of its time."""
+    install(tmp_path)
+    entry = registry.active_entry("counter")
+    assert entry is not None
+    another_host()
+    shutil.rmtree(cache.root())
+    runtime.reset()
+    selftest.verdict.cache_clear()
+    first = SandboxAdapter().call(entry, make_call(id="inv_cold", deadline_ms=100))
+    assert (first.status, first.error_message) == ("ok", "")
+    assert first.duration_ms < 100
 
 
 def test_a_roll_back_works_on_a_host_that_never_saw_the_version(tmp_path: Path) -> None:
