@@ -65,7 +65,6 @@ def execute(
     ``grants`` are the consented capabilities of its manifest; ``backend`` is where they read and write (``None``: the
     database); ``record=False`` writes no ledger row and tells no observer.
     """
-    _make_ready(artifact, limits)
     # A process that has not run this plugin yet loads it first; that is not the plugin's time.
     ready = _ready(artifact, limits)
     started = time.perf_counter()
@@ -108,15 +107,6 @@ def execute(
                 transcript=tuple(session.transcript),
             ))  # fmt: skip
     return outcome
-
-
-def _make_ready(artifact: Artifact, limits: Limits) -> None:
-    """Self-test, the engine's code and the plugin's: the host's work, once a process, and none of the call's time."""
-    try:
-        runtime.runtime(fuel=limits.fuel is not None).program(artifact)
-    except Exception:
-        # It will fail again inside the call, where it becomes an outcome; here it only must not be raised.
-        logger.debug("not ready", extra={"digest": artifact.digest}, exc_info=True)
 
 
 def _ready(artifact: Artifact, limits: Limits) -> tuple[runtime.Runtime, Any] | Stop:
