@@ -36,6 +36,8 @@ from zelavis.models import CircuitBreaker, DispatchWorker, PluginEntry, Registry
 
 #: Tries of one change before the caller is told to come again.
 ATTEMPTS = 8
+#: Shown in the place of a value that is not shown.
+MASK = "********"
 
 Result = TypeVar("Result")
 
@@ -221,8 +223,9 @@ def configure(
         if settings is not None:
             if not isinstance(settings, dict):
                 raise InvalidSettings("Settings are a JSON object.")
-            _check_settings(entry, settings)
-            changes["settings"] = json.dumps(settings, ensure_ascii=False)
+            settings_given = _with_hidden(entry, settings)
+            _check_settings(entry, settings_given)
+            changes["settings"] = json.dumps(settings_given, ensure_ascii=False)
         if clear_order or order is not None:
             changes["order"] = order
         if source is not None:
@@ -265,6 +268,26 @@ def remove(name: str, *, actor: str, reason: str = "", purge: bool = False, expe
         audit.record("plugin.remove", target=f"plugin:{name}", actor=actor, reason=reason)
 
     change(mutate)
+
+
+def hidden_settings(entry: PluginEntry) -> frozenset[str]:
+    """Names of settings whose values are never shown again: ``writeOnly``, or of the format of a password."""
+    schema = json.loads(entry.serving.manifest).get("settings", {}) if entry.serving else {}
+    properties = schema.get("properties", {}) if isinstance(schema, dict) else {}
+    return frozenset(
+        name
+        for name, rule in properties.items()
+        if isinstance(rule, dict) and (rule.get("writeOnly") or rule.get("format") in ("password", "secret"))
+    )
+
+
+def _with_hidden(entry: PluginEntry, settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings that were shown masked and came back as they were shown keep the value they have."""
+    kept, hidden = json.loads(entry.settings), hidden_settings(entry)
+    return {
+        name: kept[name] if value == MASK and name in hidden and name in kept else value
+        for name, value in settings.items()
+    }
 
 
 def _check_settings(entry: PluginEntry, settings: dict[str, Any]) -> None:

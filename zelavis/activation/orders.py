@@ -42,7 +42,7 @@ def build(activation: Activation) -> Order:
     return Order(
         activation=activation.pk,
         root=activation.retry_of_id or activation.pk,
-        created_ms=int(activation.created_at.timestamp() * 1000),
+        created_ms=int((activation.retry_of or activation).created_at.timestamp() * 1000),
         action=_WIRE[activation.action],
         name=entry.name,
         version=deployment.version if deployment else "",

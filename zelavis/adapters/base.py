@@ -48,7 +48,7 @@ class Order:
     activation: str
     #: The first attempt's id when this one is a retry.
     root: str
-    #: When the activation was asked for, Unix milliseconds.
+    #: When the first attempt was asked for, Unix milliseconds.
     created_ms: int
     #: What goes over the wire; a roll back is an ``update``.
     action: Literal["register", "install", "uninstall", "update"]

@@ -119,18 +119,22 @@ class SandboxAdapter:
 
     def _lifecycle(self, order: Order, hook: str, event: Mapping[str, Any]) -> CallOutcome:
         # Installed once for all attempts of an intent; everything else once for each attempt.
-        asked_by = order.root if hook == "plugin:install" else order.activation
+        call_id = identifiers.derive("inv", order.activation, hook, now_ms=order.created_ms)
+        known = ledger.find(call_id)
+        if hook == "plugin:install":
+            first_id = identifiers.derive("inv", order.root, hook, now_ms=order.created_ms)
+            first = ledger.find(first_id)
+            known = first if first is not None and first.ok else known
+        if known is not None:
+            return known
         call = Call(
-            id=identifiers.derive("inv", asked_by, hook, now_ms=order.created_ms),
+            id=call_id,
             hook=hook,
             event=event,
             deadline_ms=HOOKS[hook].budget_ms,
             now_ms=time.time_ns() // 1_000_000,
             correlation=order.activation,
         )
-        known = ledger.find(call.id)
-        if known is not None:
-            return known
         limits = order.manifest.get("limits")
         return self._run(
             call,

@@ -173,7 +173,7 @@ class PluginEntryAdmin(ReadOnlyAdmin):
     def settings_view(self, request: HttpRequest, name: str) -> HttpResponse:
         """Settings as JSON, checked under the plugin's schema."""
         entry = self._entry(request, name)
-        shown, problem = json.dumps(json.loads(entry.settings), indent=2, ensure_ascii=False), ""
+        shown, problem = json.dumps(masked(entry), indent=2, ensure_ascii=False), ""
         if request.method == "POST":
             shown = request.POST.get("settings", "")
             try:

@@ -8,6 +8,7 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from zelavis import registry
 from zelavis.api.camel import CamelSerializer
 from zelavis.models import Activation, CircuitBreaker, Deployment, PluginEntry
 
@@ -201,13 +202,10 @@ def wire_status(row: Activation) -> str:
 
 def masked(row: PluginEntry) -> dict[str, Any]:
     """An entry's settings with the values of ``writeOnly`` and ``format: password`` properties hidden."""
-    settings: dict[str, Any] = json.loads(row.settings)
-    schema = json.loads(row.serving.manifest).get("settings", {}) if row.serving else {}
-    properties = schema.get("properties", {}) if isinstance(schema, dict) else {}
-    for name in settings:
-        rule = properties.get(name, {})
-        if isinstance(rule, dict) and (rule.get("writeOnly") or rule.get("format") in ("password", "secret")):
-            settings[name] = "********"
+    hidden = registry.hidden_settings(row)
+    settings: dict[str, Any] = {
+        name: registry.MASK if name in hidden else value for name, value in json.loads(row.settings).items()
+    }
     return settings
 
 
