@@ -24,6 +24,9 @@ from zelavis.settings import *  # noqa: E402, F403
 
 # What tests start as processes of their own uses the product's settings.
 os.environ["DJANGO_SETTINGS_MODULE"] = "zelavis.settings"
+if not _given:
+    # In memory. pytest-xdist's suffix for each worker lands in a parameter that SQLite ignores; workers share nothing.
+    DATABASES["default"]["TEST"] = {"NAME": "file:tests?mode=memory&cache=shared&worker="}  # type: ignore[name-defined]  # noqa: F405
 # The cheapest hash: tests make users, they do not guard them.
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
