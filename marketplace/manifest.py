@@ -240,7 +240,11 @@ def _check_capability(name: str, asked: Mapping[str, Any]) -> Iterator[Problem]:
         why = "needs no declaration" if known else "there is no such capability"
         yield Problem(pointer=f"/capabilities/{name}", rule="manifest_capability", message=why)
         return
-    for error in Draft202012Validator(known.schema()).iter_errors(asked):
+    wrong = list(Draft202012Validator(known.schema()).iter_errors(asked))
+    # What a schema cannot say: hosts of private networks, wildcards over names that anybody can have.
+    for message in [] if wrong else known.problems(asked):
+        yield Problem(pointer=f"/capabilities/{name}", rule="manifest_capability", message=message)
+    for error in wrong:
         inner = _problem(error)
         yield Problem(pointer=f"/capabilities/{name}{inner.pointer}", rule=inner.rule, message=inner.message)
     if any(not char.isprintable() for char in asked["reason"]):

@@ -183,6 +183,10 @@ class Capability:
             "additionalProperties": False,
         }
 
+    def problems(self, asked: Mapping[str, Any]) -> list[str]:
+        """What is wrong with an entry of a manifest that the schema cannot say, in words; empty: nothing."""
+        return []
+
     def explain(self, grant: Mapping[str, Any]) -> str:
         """The grant in words, for the page where a person consents: the risk and every quantity."""
         numbers = []

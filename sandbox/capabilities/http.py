@@ -168,5 +168,9 @@ class Http(Capability):
         )
     }
 
+    def problems(self, asked: Any) -> list[str]:
+        found = [(one, hosts.problem(one)) for one in asked.get("hosts", ())]
+        return [f"The host {name} {problem}." for name, problem in found if problem]
+
     def explain_quantities(self, grant: Any) -> list[str]:
         return [f"only to {', '.join(str(one) for one in grant.get('hosts', ()))}"]

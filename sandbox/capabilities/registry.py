@@ -51,6 +51,11 @@ def by_import(family: str) -> Capability | None:
     return capability
 
 
+def names() -> list[str]:
+    """Names of every capability."""
+    return [capability.name for capability in all_capabilities()]
+
+
 def all_capabilities() -> list[Capability]:
     """Every capability, by name."""
     _load()

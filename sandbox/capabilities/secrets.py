@@ -134,5 +134,13 @@ class Secrets(Capability):
         )
     }
 
+    def problems(self, asked: Any) -> list[str]:
+        found = []
+        for name, entry in asked.get("names", {}).items():
+            wrong = "is a wildcard" if "*" in entry["host"] else hosts.problem(entry["host"])
+            if wrong:
+                found.append(f"The host {entry['host']} of the secret {name} {wrong}.")
+        return found
+
     def explain_quantities(self, grant: Any) -> list[str]:
         return [f"{name} only at {entry.get('host')}" for name, entry in sorted(grant.get("names", {}).items())]

@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from sandbox.capabilities import registry, wire
@@ -220,8 +220,10 @@ class Session:
 
     # -- the end of the call -------------------------------------------------------------------------------------
 
-    def commit(self) -> None:
+    def commit(self, record: Callable[[], None] | None = None) -> None:
         """Apply what the call wrote, in one transaction, and settle its counts.
+
+        ``record`` is called in the same transaction and keeps the record of the call; when it raises, nothing stands.
 
         Raises:
             CommitError: nothing was applied.
@@ -236,12 +238,17 @@ class Session:
             charges = self._charges()
             for handler in dirty:
                 handler.prepare()
+            self._redact_logs()
             if dirty or charges:
                 with self._backend.transaction():
                     if charges:
                         self._backend.settle(self._call.plugin, charges, now_ms=self._call.now_ms)
                     for handler in dirty:
                         handler.commit()
+                    if record is not None:
+                        record()
+            elif record is not None:
+                record()
             for handler in dirty:
                 handler.after_commit()
         except CommitError:
