@@ -84,10 +84,7 @@ def execute(
     )
     result, stop = None, None
     try:
-        if isinstance(ready, Stop):
-            raise ready
-        raw = _run(*ready, call, limits, run, deadline)
-        result = abi.answer(raw, depth=limits.json_depth)
+        result = abi.answer(_run(ready, call, limits, run, deadline), depth=limits.json_depth)
     except Stop as ended:
         stop = ended
     except Exception:
@@ -97,15 +94,21 @@ def execute(
     if stop is None and isinstance(result, dict) and isinstance(result.get("reject"), dict) and call.hook != "route":
         message = result["reject"].get("message")
         stop = Stop(OutcomeStatus.REJECTED, "rejected", message if isinstance(message, str) else "")
-    stop = _settle(session, stop)
-    outcome = _outcome(session, run, result, stop, (time.perf_counter() - started) * 1000)
-    if record:
-        ledger.write(artifact, call, outcome)
-        if OBSERVERS:
-            _tell(Finished(
-                artifact=artifact, call=call, grants=grants, limits=limits, outcome=outcome,
-                transcript=tuple(session.transcript),
-            ))  # fmt: skip
+    outcome: Outcome | None = None
+    if stop is None and session.host_error is None:
+        good = _outcome(session, run, result, None, (time.perf_counter() - started) * 1000)
+        stop = _commit(session, (lambda: ledger.keep(artifact, call, good)) if record else None)
+        outcome = good if stop is None else None
+    if outcome is None:
+        stop = _discard(session, stop)
+        outcome = _outcome(session, run, result, stop, (time.perf_counter() - started) * 1000)
+        if record:
+            ledger.write(artifact, call, outcome)
+    if record and OBSERVERS:
+        _tell(Finished(
+            artifact=artifact, call=call, grants=grants, limits=limits, outcome=outcome,
+            transcript=tuple(session.transcript),
+        ))  # fmt: skip
     return outcome
 
 
@@ -125,8 +128,13 @@ def _ready(artifact: Artifact, limits: Limits) -> tuple[runtime.Runtime, Any] | 
         return _host_error("The plugin is not ready on this host.", traceback.format_exc(limit=12))
 
 
-def _run(here: runtime.Runtime, program: Any, call: Call, limits: Limits, run: Invocation, deadline: float) -> bytes:
+def _run(
+    ready: tuple[runtime.Runtime, Any] | Stop, call: Call, limits: Limits, run: Invocation, deadline: float
+) -> bytes:
     """Admission, the store and the call."""
+    if isinstance(ready, Stop):
+        raise ready
+    here, program = ready
     try:
         payload = abi.envelope(call)
     except (TypeError, ValueError) as error:
@@ -140,7 +148,8 @@ def _run(here: runtime.Runtime, program: Any, call: Call, limits: Limits, run: I
         raise Stop(OutcomeStatus.BUSY, "busy", "No slot became free in time.")
     _thread.nesting += 1
     try:
-        with here.ticker:
+        with here.ticker as late:
+            run.ticks += late
             if stack.enough():
                 answer: bytes = program.run(payload, run)
                 return answer
@@ -150,22 +159,23 @@ def _run(here: runtime.Runtime, program: Any, call: Call, limits: Limits, run: I
         here.slots.release()
 
 
-def _settle(session: Session, stop: Stop | None) -> Stop | None:
-    """Store the call's writes or forget them; the stop that this adds, if any."""
-    if stop is None and session.host_error is not None:
-        stop = _host_error("The host could not carry out a call of the plugin.", session.host_error)
-    if stop is not None:
-        session.discard()
-        if session.host_error is not None and stop.status is not OutcomeStatus.HOST_ERROR:
-            stop = _host_error("The host could not carry out a call of the plugin.", session.host_error)
-        return stop
+def _commit(session: Session, keep: Callable[[], None] | None) -> Stop | None:
+    """Store the call's writes and its row together; the stop for when that cannot be."""
     try:
-        session.commit()
+        session.commit(keep)
     except CommitError as error:
         if error.code == "commit_quota_exceeded":
             return Stop(OutcomeStatus.CAPABILITY_DENIED, error.code, error.message)
         return _host_error(error.message, session.host_error or "", code=error.code)
     return None
+
+
+def _discard(session: Session, stop: Stop | None) -> Stop:
+    """Forget the call's writes. What went wrong in the host comes before what the guest made of it."""
+    session.discard()
+    if session.host_error is not None and (stop is None or stop.status is not OutcomeStatus.HOST_ERROR):
+        return _host_error("The host could not carry out a call of the plugin.", session.host_error)
+    return stop or _host_error("The call ended and nothing says why.", "")
 
 
 def _outcome(session: Session, run: Invocation, result: Any, stop: Stop | None, duration_ms: float) -> Outcome:

@@ -212,3 +212,43 @@ def test_ticks_never_end_early() -> None:
     assert ticker.ticks(50) == 11
     assert ticker.ticks(51) == 12
     assert ticker.ticks(1) == 2
+
+
+def test_a_call_does_not_pay_for_ticks_before_it() -> None:
+    """A call that begins while the ticker is held up is told how many ticks are late, and none when it is not."""
+    held = threading.Event()
+    release = threading.Event()
+    count = 0
+
+    def advance() -> None:
+        nonlocal count
+        count += 1
+        if count == 3:
+            held.set()
+            release.wait(5)
+
+    one = ticker.Ticker(advance)
+    with one as late:
+        assert late == 0
+        assert held.wait(5)
+        threading.Timer(0.2, release.set).start()
+        started = time.monotonic()
+        # Entering waits for the tick at work, and then knows of every tick that this cost.
+        with one as late:
+            waited = (time.monotonic() - started) * 1000
+            assert late <= waited / ticker.TICK_MS + 2
+        while count < 30:
+            time.sleep(0.005)
+        with one as late:
+            assert late <= 3
+
+
+def test_a_stalled_process_kills_no_fresh_call() -> None:
+    """After the ticker could not run for a second, a call with a deadline of 50 ms still has its 50 ms."""
+    here = runtime.runtime()
+    artifact = javascript("() => { let n = 0; for (let i = 0; i < 1e5; i++) n += i; return n; }")
+    assert call(artifact).ok
+    for _ in range(5):
+        with here.ticker, here.ticker._changed:
+            time.sleep(0.3)
+        assert call(artifact, limits={"deadline_ms": 100}).ok
