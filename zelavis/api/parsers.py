@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from typing import IO, Any
 
@@ -15,6 +16,13 @@ MAX_DEPTH = 64
 
 def _refuse_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if math.isinf(value):
+        raise ValueError("a number is too large")
+    return value
 
 
 def _depth(value: Any) -> int:
@@ -37,10 +45,10 @@ def loads(raw: bytes) -> Any:
     """Parse one JSON text.
 
     Raises:
-        ValueError: not UTF-8, not JSON, NaN or Infinity, a lone surrogate, a NUL, or nested deeper than 64.
+        ValueError: not UTF-8, not JSON, a number that is not finite, a lone surrogate, a NUL, or nested deeper than 64.
     """
     try:
-        value = json.loads(raw.decode("utf-8"), parse_constant=_refuse_constant)
+        value = json.loads(raw.decode("utf-8"), parse_constant=_refuse_constant, parse_float=_finite)
     except RecursionError:
         raise ValueError(f"nested deeper than {MAX_DEPTH}") from None
     if _depth(value) > MAX_DEPTH:
