@@ -391,7 +391,7 @@ class Migration(migrations.Migration):
             options={
                 "ordering": ["name", "-deployed_at"],
                 "constraints": [
-                    models.UniqueConstraint(fields=("name", "digest"), name="hosted_once"),
+                    models.UniqueConstraint(fields=("name", "version", "digest"), name="hosted_once"),
                     models.UniqueConstraint(
                         condition=models.Q(("state", "active")), fields=("name",), name="hosted_one_active_version"
                     ),

@@ -77,7 +77,7 @@ class HostedPlugin(models.Model):
     class Meta:
         ordering = ["name", "-deployed_at"]
         constraints = [
-            models.UniqueConstraint(fields=["name", "digest"], name="hosted_once"),
+            models.UniqueConstraint(fields=["name", "version", "digest"], name="hosted_once"),
             models.UniqueConstraint(
                 fields=["name"], condition=models.Q(state="active"), name="hosted_one_active_version"
             ),

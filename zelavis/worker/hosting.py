@@ -76,10 +76,11 @@ def deploy(document: Mapping[str, Any]) -> dict[str, str]:
     # The kind is one of the two: checked above.
     compiler.deploy(source, kind=kind, grants=grants)  # type: ignore[arg-type]
     HostedPlugin.objects.update_or_create(
+        # Two versions may have the same code and differ in their manifests.
         name=name,
+        version=version,
         digest=digest,
         defaults={
-            "version": version,
             "kind": kind,
             "manifest": manifest_text,
             "grants": json.dumps(grants, ensure_ascii=False),
@@ -131,7 +132,12 @@ def call(document: Mapping[str, Any]) -> dict[str, Any]:
     hook = HOOKS.get(_text(document, "hook"))
     if hook is None:
         raise UnknownHook
-    entry = _entry(_text(plugin, "name", NAME), str(plugin.get("digest") or ""), document.get("settings"))
+    entry = _entry(
+        _text(plugin, "name", NAME),
+        str(plugin.get("version") or ""),
+        str(plugin.get("digest") or ""),
+        document.get("settings"),
+    )
     now_ms = _count(document, "now", time.time_ns() // 1_000_000)
     unused, outcome = _unused_id(call_id, now_ms)
     if outcome is None:
@@ -224,9 +230,13 @@ def _own(name: str, action: str) -> dict[str, str]:
     return {"status": "pending", "message": f'Plugin "{name[:80]}" is not deployed on this worker yet.'}
 
 
-def _entry(name: str, digest: str, settings: Any) -> ActiveEntry:
+def _entry(name: str, version: str, digest: str, settings: Any) -> ActiveEntry:
     rows = HostedPlugin.objects.filter(name=name, activated_at__isnull=False).exclude(state=HostedPlugin.State.INACTIVE)
-    row = rows.filter(digest=digest).first() if digest else rows.filter(state=HostedPlugin.State.ACTIVE).first()
+    if digest:
+        rows = rows.filter(digest=digest, **({"version": version} if version else {}))
+    else:
+        rows = rows.filter(state=HostedPlugin.State.ACTIVE)
+    row = rows.first()
     if row is None:
         own = registry.active_entry(name)
         if own is None or own.adapter != "sandbox" or (digest and own.digest != digest):

@@ -18,9 +18,11 @@ from typing import Any
 
 import pytest
 
+from sandbox.models import Invocation, PluginValue
 from tests.server import ROOT, environment, eventually, free_port
 from tests.zelavis.adapters.conftest import KEY, Notes, make_call, make_entry, make_order
-from zelavis import signing
+from tests.zelavis.releases import approved
+from zelavis import activation, errors, hooks, registry, signing
 from zelavis.adapters.base import Answer, CallOutcome, DeployRefused
 from zelavis.adapters.dispatch import DispatchAdapter
 from zelavis.models import DispatchWorker
@@ -140,7 +142,13 @@ def install(
 def call(
     worker: DispatchWorker, name: str, hook: str, *, source: bytes = SOURCE, event: Any = None, **changes: Any
 ) -> CallOutcome:
-    entry = make_entry(name=name, worker=worker.pk, digest=hashlib.sha256(source).hexdigest(), settings={})
+    entry = make_entry(
+        name=name,
+        version="1.0.0" if source == SOURCE else "2.0.0",
+        worker=worker.pk,
+        digest=hashlib.sha256(source).hexdigest(),
+        settings={},
+    )
     return adapter.call(
         entry,
         make_call(
@@ -312,6 +320,7 @@ def test_a_body_that_is_too_large_is_not_read(process: Worker) -> None:
     assert status in (400, 413)
 
 
+@pytest.mark.slow
 def test_it_serves_on_after_a_kill_and_forgets_no_call(
     tmp_path: Path, make_worker: Callable[..., DispatchWorker]
 ) -> None:
@@ -390,3 +399,65 @@ def test_requests_of_one_id_wait_for_each_other() -> None:
         thread.join()
     assert told == [(200, {"n": 1})] * 8
     assert not answers._busy
+
+
+# --- through the core ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_installation_goes_the_whole_way(
+    process: Worker, make_worker: Callable[..., DispatchWorker], tmp_path: Path
+) -> None:
+    """A release, consent, upload, activation, hooks, update, roll back and uninstall, all of it over there."""
+    worker = make_worker(f"http://127.0.0.1:{process.port}", takes_uploads=True)
+    approved(tmp_path, name="traveller")
+    with pytest.raises(errors.ConsentRequired) as asked:
+        activation.install("traveller", actor="user:ann", adapter="dispatch", worker=worker)
+    attempt = activation.install(
+        "traveller", actor="user:ann", adapter="dispatch", worker=worker, consent=asked.value.members["consent"]
+    )
+    assert attempt.state == "active", attempt.message
+    assert [event.step for event in attempt.events.all()][-3:] == ["uploaded", "deployed", "active"]
+    page = {"collection": "flatpages.flatpage", "id": "1", "content": {"title": "About"}}
+    first, second = hooks.fire("content:afterSave", page), hooks.fire("content:afterSave", page)
+    assert [outcome.result for outcome in (*first.outcomes, *second.outcomes)] == [
+        {"version": "1.0.0", "saves": 1},
+        {"version": "1.0.0", "saves": 2},
+    ]
+    row = Invocation.objects.get(pk=first.outcomes[0].invocation)
+    assert (row.plugin, row.status) == ("traveller", "ok")
+    assert not PluginValue.objects.filter(plugin="traveller").exists()
+    approved(tmp_path, name="traveller", version="1.1.0")
+    assert activation.update("traveller", actor="user:ann").state == "active"
+    assert hooks.fire("content:afterSave", page).outcomes[0].result == {"version": "1.1.0", "saves": 3}
+    assert activation.rollback("traveller", actor="user:ann").state == "active"
+    assert hooks.fire("content:afterSave", page).outcomes[0].result == {"version": "1.0.0", "saves": 4}
+    gone = activation.uninstall("traveller", actor="user:ann", purge=True)
+    assert gone.state == "inactive", gone.message
+    assert "purged" in [event.step for event in gone.events.all()]
+    assert hooks.fire("content:afterSave", page).outcomes == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_worker_that_is_away_keeps_the_version_before_serving(
+    process: Worker, make_worker: Callable[..., DispatchWorker], tmp_path: Path
+) -> None:
+    """An update that cannot reach its worker fails and changes nothing of what serves; calls say unreachable."""
+    worker = make_worker(f"http://127.0.0.1:{process.port}", takes_uploads=True)
+    approved(tmp_path, name="stayer")
+    with pytest.raises(errors.ConsentRequired) as asked:
+        activation.install("stayer", actor="user:ann", adapter="dispatch", worker=worker)
+    consent = asked.value.members["consent"]
+    attempt = activation.install("stayer", actor="user:ann", adapter="dispatch", worker=worker, consent=consent)
+    assert attempt.state == "active", attempt.message
+    approved(tmp_path, name="stayer", version="1.1.0")
+    DispatchWorker.objects.filter(pk=worker.pk).update(base_url=f"http://127.0.0.1:{free_port()}")
+    failed = activation.update("stayer", actor="user:ann")
+    assert failed.state != "active"
+    entry = registry.get("stayer")
+    assert entry.serving is not None
+    assert entry.serving.version == "1.0.0"
+    page = {"collection": "flatpages.flatpage", "id": "1", "content": {"title": "About"}}
+    assert hooks.fire("content:afterSave", page).outcomes[0].status == "unreachable"
+    DispatchWorker.objects.filter(pk=worker.pk).update(base_url=f"http://127.0.0.1:{process.port}")
+    assert hooks.fire("content:afterSave", page).outcomes[0].status == "ok"
