@@ -21,6 +21,12 @@ VERSION = 1
 #: How "no deadline" is said on the wire: the largest integer that every JSON reader keeps exact.
 NO_DEADLINE = 9007199254740991
 PATH = "/__voyant/workflow-step"
+#: Longest ids of steps, streams and waitpoints, and longest names that are waited for.
+LONGEST_NAME = 400
+#: Longest name of a workflow.
+LONGEST_WORKFLOW = 200
+#: Milliseconds: the last moment of a date, and so the longest wait.
+LATEST = 8_640_000_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +108,10 @@ def parse(body: Any) -> StepResponse:
     for name, entry in steps.items():
         if _object(entry, f"journal.stepResults[{name!r}]").get("status") not in ("ok", "err"):
             raise ProtocolError(f"tenant answered with step {name!r} neither ok nor err"[:200])
+    streams = _object(journal.get("streamsCompleted", {}), "journal.streamsCompleted")
+    undone = _object(journal.get("compensationsRun", {}), "journal.compensationsRun")
+    for name in (*steps, *streams, *undone):
+        _name(name, "an id in journal")
     error = body.get("error")
     if error is not None or status == states.FAILED:
         _object(error, "error")
@@ -113,9 +123,9 @@ def parse(body: Any) -> StepResponse:
         waits=[_wait(item) for item in _list(body, "waitpoints")] if status == states.WAITING else [],
         metadata_updates=[_update(item) for item in _list(body, "metadataUpdates")],
         chunks=[_chunk(item) for item in _list(body, "streamChunks")],
-        streams_completed=_object(journal.get("streamsCompleted", {}), "journal.streamsCompleted"),
-        compensations_run=_object(journal.get("compensationsRun", {}), "journal.compensationsRun"),
-        compensations=[_object(item, "compensations[]") for item in _list(body, "compensations")],
+        streams_completed=streams,
+        compensations_run=undone,
+        compensations=[_report(item) for item in _list(body, "compensations")],
     )
 
 
@@ -174,17 +184,21 @@ def _list(body: Mapping[str, Any], name: str) -> list[Any]:
 def _wait(item: Any) -> Wait:
     _object(item, "waitpoints[]")
     key, kind, meta, timeout = item.get("clientWaitpointId"), item.get("kind"), item.get("meta"), item.get("timeoutMs")
-    if not isinstance(key, str) or not 0 < len(key) <= 400:
-        raise ProtocolError("tenant answered with a waitpoint without clientWaitpointId (1 to 400 characters)")
+    if not isinstance(key, str) or not key:
+        raise ProtocolError("tenant answered with a waitpoint without clientWaitpointId")
+    _name(key, "clientWaitpointId")
     if kind not in states.KINDS:
         raise ProtocolError(f"tenant answered with a waitpoint of unknown kind {kind!r}"[:200])
     meta = _object({} if meta is None else meta, "waitpoints[].meta")
-    for number in (timeout, meta.get("wakeAt") if kind == states.DATETIME else None):
-        if number is not None and (isinstance(number, bool) or not isinstance(number, int | float)):
-            raise ProtocolError(f"tenant answered with a time of waitpoint {key!r} that is not a number"[:200])
+    sleep = (meta.get("wakeAt"), meta.get("durationMs")) if kind == states.DATETIME else ()
+    for number in (timeout, *sleep):
+        if number is not None and not _is_time(number):
+            raise ProtocolError(f"tenant answered with a time of waitpoint {key!r} that is not a time"[:200])
     wait = Wait(key, kind, meta, None if timeout is None else max(0, int(timeout)))
-    if kind != states.DATETIME and (not wait.match_key or len(wait.match_key) > 400):
-        raise ProtocolError(f"tenant answered with waitpoint {key!r} that does not say what it waits for"[:200])
+    if kind != states.DATETIME:
+        if not wait.match_key:
+            raise ProtocolError(f"tenant answered with waitpoint {key!r} that does not say what it waits for"[:200])
+        _name(wait.match_key, "a waited-for name", LONGEST_WORKFLOW if kind == states.RUN else LONGEST_NAME)
     return wait
 
 
@@ -197,9 +211,28 @@ def _update(item: Any) -> dict[str, Any]:
 
 def _chunk(item: Any) -> dict[str, Any]:
     _object(item, "streamChunks[]")
-    if not isinstance(item.get("streamId"), str) or len(item["streamId"]) > 400:
+    if not isinstance(item.get("streamId"), str):
         raise ProtocolError("tenant answered with a stream chunk without streamId")
+    _name(item["streamId"], "streamId")
     return item  # type: ignore[no-any-return]
+
+
+def _report(item: Any) -> dict[str, Any]:
+    step = _object(item, "compensations[]").get("stepId")
+    if not isinstance(step, str):
+        raise ProtocolError("tenant answered with a compensation without stepId")
+    _name(step, "stepId")
+    return item  # type: ignore[no-any-return]
+
+
+def _name(value: str, what: str, longest: int = LONGEST_NAME) -> None:
+    """What becomes a column: not too long, and without the one character that a database text cannot hold."""
+    if len(value) > longest or "\x00" in value:
+        raise ProtocolError(f"tenant answered with {what} that has a NUL or more than {longest} characters")
+
+
+def _is_time(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and -LATEST <= value <= LATEST
 
 
 def _number(value: Any, default: float) -> float:

@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import http.client
 import json
+import math
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -110,8 +111,12 @@ def _loads(raw: bytes) -> Any:
     def refuse(name: str) -> Any:
         raise ValueError(name)
 
+    def finite(text: str) -> float:
+        number = float(text)
+        return refuse(text) if math.isinf(number) else number
+
     try:
-        value = json.loads(raw.decode("utf-8"), parse_constant=refuse)
+        value = json.loads(raw.decode("utf-8"), parse_constant=refuse, parse_float=finite)
     except RecursionError:
         raise ValueError("nested too deep") from None
     if b"\\ud" in raw.lower():
