@@ -140,7 +140,8 @@ class EventReceipt(models.Model):
     id = models.CharField(primary_key=True, max_length=40)
     tenant = models.CharField(max_length=200, default="")
     environment = models.CharField(max_length=40)
-    event_id = models.CharField(max_length=300)
+    #: The caller's, up to 300 characters, or made from name and time.
+    event_id = models.CharField(max_length=600)
     name = models.CharField(max_length=400)
     #: Times it came.
     deliveries = models.IntegerField(default=1)

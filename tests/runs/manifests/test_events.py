@@ -280,3 +280,15 @@ def test_receipts_are_forgotten(api: Any) -> None:
     EventReceipt.objects.filter(name="a").update(wake_at=1)
     assert broadcasting.prune(clock.now_ms() + 1) == 1
     assert EventReceipt.objects.get().name == "a"
+
+
+def test_the_longest_names(api: Any) -> None:
+    """Names, times and keys at their limits are kept."""
+    register({"eventType": "n" * 200})
+    assert post(api, {"name": "n" * 400, "emittedAt": "t" * 100}).status_code == 200
+    answer = post(api, {"name": "n" * 200, "emittedAt": "t" * 100}).json()
+    assert len(answer["eventId"]) > 300
+    envelope = {"name": "n" * 200, "emittedAt": "t", "metadata": {"eventId": "ü" * 300}}
+    answer = post(api, envelope, idempotencyKey="k" * 300).json()
+    assert answer["matches"][0]["status"] == "queued"
+    assert EventReceipt.objects.count() == 3
