@@ -28,6 +28,6 @@ class RunsConfig(AppConfig):
 
 
 def _cards(request: HttpRequest) -> list[Card]:
-    from runs.admin import pages
+    from runs.admin import manifests, pages
 
-    return pages.cards(request)
+    return [*pages.cards(request), *manifests.cards(request)]

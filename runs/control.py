@@ -10,6 +10,7 @@ from django.db import connection, transaction
 
 from runs import clock, lifecycle, policy, queries, resume, slots, sql, states, waitpoints
 from runs.held import COLUMNS, Held
+from runs.manifests import broadcasting
 from runs.models import JournalEntry
 from zelavis import doorbell
 from zelavis.errors import Conflict, InvalidBody, NotFound, ZelavisError
@@ -148,8 +149,11 @@ def retire_by_policy(*, now: int | None = None) -> int:
     if not days:
         return 0
     moment, removed = clock.now_ms() if now is None else now, 0
-    while count := retire(older_than=moment - int(days * 86_400_000)):
+    before = moment - int(days * 86_400_000)
+    while count := retire(older_than=before):
         removed += count
+    while broadcasting.prune(before):
+        pass
     return removed
 
 

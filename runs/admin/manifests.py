@@ -16,6 +16,7 @@ from runs.manifests import ticking
 from runs.models import EventReceipt, Manifest, Schedule
 from zelavis import audit
 from zelavis.admin.readonly import ReadOnlyAdmin
+from zelavis.admin.site import Card
 from zelavis.errors import ZelavisError
 from zelavis.templatetags.zelavis_ui import ago, badge, pretty_json
 
@@ -74,12 +75,30 @@ class ManifestAdmin(_Admin):
         return pretty_json(row.document)
 
 
+class FaultFilter(admin.SimpleListFilter):
+    """Schedules whose last slot failed, or that never come because of a fault."""
+
+    title = "fault"
+    parameter_name = "fault"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("yes", "with a fault"), ("no", "without")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Schedule]) -> QuerySet[Schedule]:
+        match self.value():
+            case "yes":
+                return queryset.exclude(last_error="")
+            case "no":
+                return queryset.filter(last_error="")
+        return queryset
+
+
 @admin.register(Schedule)
 class ScheduleAdmin(_Admin):
     """Schedules of the manifests in force."""
 
     list_display = ("workflow_id", "label", "environment", "tenant", "rhythm", "state", "following", "before", "told")
-    list_filter = ("environment", "paused", "enabled")
+    list_filter = (FaultFilter, "environment", "paused", "enabled")
     search_fields = ("workflow_id", "label")
     actions = ("pause", "go_on", "fire_now")
     fields = (
@@ -191,6 +210,20 @@ class EventReceiptAdmin(_Admin):
             return format_html('<span class="quiet">{}</span>', "none matched")
         body = format_html_join("", "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>", rows)
         return format_html('<table class="zl-table">{}</table>', body)
+
+
+def cards(request: HttpRequest) -> list[Card]:
+    """Schedules on the home page: those that cannot do what they are there for."""
+    failing = Schedule.objects.filter(enabled=True, paused=False).exclude(last_error="").count()
+    return [
+        Card(
+            title="Failing schedules",
+            count=failing,
+            url=f"{reverse('admin:runs_schedule_changelist')}?fault=yes",
+            text="They cannot start their run, or never come." if failing else "Every schedule does its work.",
+            tone="alarm" if failing else "calm",
+        )
+    ]
 
 
 def _run_url(run_id: str) -> str:

@@ -85,3 +85,30 @@ def test_a_wrong_secret(tmp_path: Path) -> None:
             "code": "handler_error",
             "message": "x-voyant-dispatch-auth signature does not match request body",
         }
+
+
+def test_a_slot_that_passed_while_the_server_was_down(tmp_path: Path) -> None:
+    """A schedule whose time came while nothing ran is fired once when the server is back."""
+    with tenants.running(tmp_path / "ran.jsonl") as tenant:
+        variables = {"ZELAVIS_RUNS_TENANT_URL": tenant.url, "ZELAVIS_RUNS_TENANT_SECRET": tenants.SECRET}
+        at = int(time.time() * 1000) + 6000
+        with server.running(tmp_path / "data", **variables) as zelavis:
+            token = zelavis.token
+            schedules = [{"at": at, "name": "once", "input": "late"}, {"every": "2s", "name": "often", "input": "o"}]
+            manifest = {"versionId": "v", "workflows": [{"id": "echo", "schedules": schedules}]}
+            body = {"environment": "development", "manifest": manifest}
+            assert zelavis.api.post("/api/manifests", json=body).status_code == 200
+            zelavis.kill()
+        time.sleep(max(0.0, at / 1000 - time.time() + 1.0))
+        with server.running(tmp_path / "data", **variables) as zelavis:
+            zelavis.api.headers["Authorization"] = f"Bearer {token}"
+            house = House(zelavis, tenant)
+            record = house.ended(f"idem-echo-v:echo:once:{at}")
+            assert record["output"] == "late"
+            time.sleep(1.0)
+            listed = zelavis.api.get("/api/runs", params={"workflowId": "echo"}).json()["runs"]
+            slots = sorted(int(run["id"].rsplit(":", 1)[1]) for run in listed if ":often:" in run["id"])
+            assert len(slots) == len(set(slots))
+            # Of the slots that passed in between, one was made up for; then the rhythm goes on.
+            assert all((later - slots[0]) % 2000 == 0 for later in slots)
+            assert len(slots) <= 4

@@ -89,6 +89,14 @@ def test_a_broken_schedule_cannot_be_run(page: Client) -> None:
     assert "expected 5 fields" in answer.content.decode()
 
 
+def test_the_home_page_counts_what_fails(page: Client) -> None:
+    """A schedule that cannot do its work is a card on the home page, which leads to it."""
+    home = page.get(reverse("admin:index")).content.decode()
+    assert "Failing schedules" in home
+    listed = page.get(reverse("admin:runs_schedule_changelist") + "?fault=yes")
+    assert [row.label for row in listed.context["cl"].result_list] == ["1"]
+
+
 def test_who_may_only_look(client: Client, page: Client) -> None:
     """A person who may view sees the list without its verbs."""
     viewer = User.objects.create_user("viewer", password="x", is_staff=True)

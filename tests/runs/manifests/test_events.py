@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from runs import alarms, clock, records
+from runs import alarms, clock, control, records
 from runs.manifests import broadcasting, ingesting, registering
 from runs.models import EventReceipt, Manifest, Run
 from tests.runs.conftest import run as drive
@@ -292,3 +292,12 @@ def test_the_longest_names(api: Any) -> None:
     answer = post(api, envelope, idempotencyKey="k" * 300).json()
     assert answer["matches"][0]["status"] == "queued"
     assert EventReceipt.objects.count() == 3
+
+
+def test_retention_takes_receipts_along(api: Any, rules: Any) -> None:
+    """What the retention of runs removes, it removes of events too."""
+    rules(retention_days=1)
+    post(api)
+    assert EventReceipt.objects.update(created_at=1) == 1
+    control.retire_by_policy()
+    assert not EventReceipt.objects.exists()
