@@ -12,7 +12,7 @@ class SandboxConfig(AppConfig):
     verbose_name = "Sandbox"
 
     def ready(self) -> None:
-        from sandbox import host, tape
+        from sandbox import checks, host, tape  # noqa: F401  checks registers itself
 
         if tape.observe not in host.OBSERVERS:
             host.OBSERVERS.append(tape.observe)

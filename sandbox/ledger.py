@@ -2,6 +2,7 @@
 
 The row of a call that ended well is written in the transaction of its effects: both stand or neither does. The row of
 another call is written when it has ended; if it cannot be, the log says so and the caller still gets the outcome.
+The operator may ask for rows in batches (``sandbox.batches``), and for only one in so many of the good calls.
 """
 
 from __future__ import annotations
@@ -12,8 +13,10 @@ import logging
 from datetime import UTC, datetime
 from typing import Any
 
-from django.db import connection
+from django.conf import settings
+from django.db import connection, transaction
 
+from sandbox import batches
 from sandbox.artifact import Artifact
 from sandbox.call import Call
 from sandbox.outcome import Outcome
@@ -28,7 +31,7 @@ MOST_LOGS = 65_536
 def write(artifact: Artifact, call: Call, outcome: Outcome) -> None:
     """Write the row of one call. Never raises."""
     try:
-        insert(row(artifact, call, outcome))
+        keep(artifact, call, outcome)
     except Exception:
         # The call is over and its effects stand; only its record is lost, and the log says so.
         logger.exception("ledger row not written", extra={"invocation": call.id, "plugin": call.plugin})
@@ -40,19 +43,36 @@ def keep(artifact: Artifact, call: Call, outcome: Outcome) -> None:
     Raises:
         DatabaseError: it could not be written; then its effects must not stand either.
     """
-    insert(row(artifact, call, outcome))
+    if outcome.ok and not outcome.refusals and _left_out(call):
+        return
+    fields = row(artifact, call, outcome)
+    if settings.SANDBOX_LEDGER == "batched":
+        batches.add(fields)
+    else:
+        insert_many([fields])
 
 
-def insert(fields: dict[str, Any]) -> None:
-    """Insert a row, in the present transaction if there is one.
+def _left_out(call: Call) -> bool:
+    """Whether a good call is one of those whose row the operator does without; drawn from its seed."""
+    every: int = settings.SANDBOX_LEDGER_SAMPLE
+    return every > 1 and call.seed % every != 0
+
+
+def insert_many(rows: list[dict[str, Any]]) -> None:
+    """Insert rows, in the present transaction if there is one.
 
     Raises:
-        DatabaseError: it could not be written.
+        DatabaseError: none of them could be written.
     """
     # Every call comes by here: the statement is made once, where a model instance would be compiled each time.
-    values = {**fields, "created_at": connection.ops.adapt_datetimefield_value(fields["created_at"])}
+    adapt = connection.ops.adapt_datetimefield_value
+    values = [[adapt(one[name]) if name == "created_at" else one[name] for name in _COLUMNS] for one in rows]
     with connection.cursor() as cursor:
-        cursor.execute(_statement(), [values[name] for name in _COLUMNS])
+        if len(values) == 1:
+            cursor.execute(_statement(), values[0])
+            return
+        with transaction.atomic():
+            cursor.executemany(_statement(), values)
 
 
 _COLUMNS = (

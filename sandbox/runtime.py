@@ -17,7 +17,7 @@ from typing import Any
 import wasmtime
 from django.conf import settings
 
-from sandbox import abi, cache, compiler, engine, selftest
+from sandbox import abi, compiler, selftest
 from sandbox.abi import Stop
 from sandbox.artifact import Artifact
 from sandbox.engine import Profile
@@ -26,9 +26,6 @@ from sandbox.ticker import Ticker
 
 logger = logging.getLogger("sandbox.runtime")
 
-#: Calls that run at once in one process. Also how many plugins stay warm: fewer slots than hot plugins makes each
-#: call several times slower.
-DEFAULT_SLOTS = 64
 #: Programs kept loaded; the least recently used is dropped.
 MOST_PROGRAMS = 256
 
@@ -122,8 +119,7 @@ def runtime(*, fuel: bool = False) -> Runtime:
         with _lock:
             found = _runtimes.get(profile)
             if found is None:
-                slots = int(getattr(settings, "SANDBOX_SLOTS", DEFAULT_SLOTS))
-                found = Runtime(profile, way(), slots=slots)
+                found = Runtime(profile, way(), slots=settings.SANDBOX_SLOTS)
                 _runtimes[profile] = found
     return found
 
@@ -157,4 +153,4 @@ def reset() -> None:
     compiler.forget()
 
 
-__all__ = ["DEFAULT_SLOTS", "Runtime", "cache", "engine", "reset", "runtime", "way"]
+__all__ = ["Runtime", "reset", "runtime", "way"]

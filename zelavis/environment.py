@@ -62,6 +62,14 @@ class Environment:
     worker_secret: str = field(repr=False)
     #: ``true``: wasm traps by explicit checks instead of signals; safe whatever else is loaded in the process.
     sandbox_hardened: bool
+    #: Plugin calls at once in one process, and how many plugins stay warm there.
+    sandbox_slots: int
+    #: ``each``: a call's row is written with its effects; ``batched``: within a second, many at once.
+    sandbox_ledger: str
+    #: One of so many good calls has a row; every other call has one always.
+    sandbox_ledger_sample: int
+    #: Days after which rows of calls go.
+    sandbox_ledger_days: int
     #: Workers for Platforms, for the adapter ``cloudflare``: account, token, dispatch namespace, the URL of the
     #: dispatch Worker that stands before the namespace, and the base URL of the management API.
     cloudflare_account_id: str
@@ -117,6 +125,16 @@ def read(environ: Mapping[str, str] | None = None) -> Environment:
         runs_lease_seconds=_seconds("ZELAVIS_RUNS_LEASE_SECONDS", env.get("ZELAVIS_RUNS_LEASE_SECONDS", "10")),
         worker_secret=env.get("ZELAVIS_WORKER_SECRET", ""),
         sandbox_hardened=_boolean("ZELAVIS_SANDBOX_HARDENED", env.get("ZELAVIS_SANDBOX_HARDENED", "")),
+        sandbox_slots=_whole("ZELAVIS_SANDBOX_SLOTS", env.get("ZELAVIS_SANDBOX_SLOTS", "64"), most=1000),
+        sandbox_ledger=_one_of(
+            "ZELAVIS_SANDBOX_LEDGER", env.get("ZELAVIS_SANDBOX_LEDGER", "each").lower(), ("each", "batched")
+        ),
+        sandbox_ledger_sample=_whole(
+            "ZELAVIS_SANDBOX_LEDGER_SAMPLE", env.get("ZELAVIS_SANDBOX_LEDGER_SAMPLE", "1"), most=1_000_000
+        ),
+        sandbox_ledger_days=_whole(
+            "ZELAVIS_SANDBOX_LEDGER_DAYS", env.get("ZELAVIS_SANDBOX_LEDGER_DAYS", "30"), most=3650
+        ),
         cloudflare_account_id=_word("ZELAVIS_CLOUDFLARE_ACCOUNT_ID", env.get("ZELAVIS_CLOUDFLARE_ACCOUNT_ID", "")),
         cloudflare_api_token=_token("ZELAVIS_CLOUDFLARE_API_TOKEN", env.get("ZELAVIS_CLOUDFLARE_API_TOKEN", "")),
         cloudflare_namespace=_word("ZELAVIS_CLOUDFLARE_NAMESPACE", env.get("ZELAVIS_CLOUDFLARE_NAMESPACE", "")),
@@ -244,6 +262,12 @@ def _token(name: str, value: str) -> str:
     if not re.fullmatch(r"[!-~]{0,1000}", value):
         raise ConfigurationError(f"{name}: expected visible ASCII characters without spaces.")
     return value
+
+
+def _whole(name: str, value: str, *, most: int) -> int:
+    if not value.isascii() or not value.isdigit() or not 0 < int(value) <= most:
+        raise ConfigurationError(f"{name}: expected a whole number from 1 to {most}.")
+    return int(value)
 
 
 def _one_of(name: str, value: str, choices: tuple[str, ...]) -> str:

@@ -66,6 +66,11 @@ TEMPLATES = [
     }
 ]
 
+SANDBOX_SLOTS = ENVIRONMENT.sandbox_slots
+SANDBOX_LEDGER = ENVIRONMENT.sandbox_ledger
+SANDBOX_LEDGER_SAMPLE = ENVIRONMENT.sandbox_ledger_sample
+SANDBOX_LEDGER_DAYS = ENVIRONMENT.sandbox_ledger_days
+
 DATABASES = {"default": ENVIRONMENT.database}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 # SQLite transactions are IMMEDIATE: a request-long one would hold the write lock through every read.

@@ -36,8 +36,8 @@ def execute(name: str, hook: str, event: Any, number: int) -> Outcome:
 
 def page(number: int, body: str) -> dict[str, Any]:
     """An event of ``content:afterSave``."""
-    content = {"id": f"p{number}", "url": f"/p{number}/", "title": "Hello", "body": body}
-    return {"content": content, "created": True}
+    content = {"url": f"/p{number}/", "title": "Hello", "body": body}
+    return {"collection": "pages", "id": f"p{number}", "content": content, "created": True}
 
 
 def test_word_count_counts_and_keeps() -> None:
@@ -54,6 +54,22 @@ def test_word_count_counts_and_keeps() -> None:
     assert stats.result["json"]["saves"] == 2
     assert {one["id"]: one["words"] for one in stats.result["json"]["pages"]} == {"p1": 6, "p2": 2}
     assert Invocation.objects.filter(plugin="word-count", status="ok").count() == 3
+
+
+@pytest.mark.parametrize("language", ["c", "assemblyscript", "rust"])
+def test_word_count_in_other_languages(language: str) -> None:
+    """The same plugin in C, AssemblyScript and Rust counts the same words and keeps the same count."""
+    name = f"word-count-{language}"
+    for number in (1, 2):
+        outcome = execute(name, "content:afterSave", page(number, '<p>καλημέρα "κόσμε", three words</p>'), number)
+        assert outcome.ok, outcome
+        assert outcome.result == {"id": f"p{number}", "words": 5, "saves": number}
+    assert execute(name, "plugin:activate", {}, 3).ok
+    missing = execute(name, "content:other", {}, 4)
+    assert missing.error is not None
+    assert missing.error.code == "no_handler"
+    kept = (EXAMPLES / name / "plugin.wasm.sha256").read_text(encoding="ascii").split()[0]
+    assert deploy(name)[0].digest == kept
 
 
 def test_hostile_loop_is_stopped() -> None:

@@ -84,11 +84,11 @@ function failure(name: string, message: string, code: string): string {
 function handle(envelope: string): string {
   const hook = value(envelope, member(envelope, 0, "hook"), "");
   if (hook == '"content:afterSave"') {
-    const content = member(envelope, member(envelope, 0, "event"), "content");
+    const event = member(envelope, 0, "event"), content = member(envelope, event, "content");
     const kept = call('{"op":"increment","args":["saves"]}');
     const saves = member(kept, 0, "value");
     if (saves < 0) return failure("Error", value(kept, member(kept, 0, "error"), '""'), value(kept, member(kept, 0, "code"), '""'));
-    const id = value(envelope, member(envelope, content, "id"), "null");
+    const id = value(envelope, member(envelope, event, "id"), "null");
     const title = value(envelope, member(envelope, content, "title"), '""');
     const body = value(envelope, member(envelope, content, "body"), '""');
     return `{"ok":{"id":${id},"words":${words(title) + words(body)},"saves":${value(kept, saves, "0")}}}`;

@@ -94,7 +94,7 @@ EXPORT(zelavis_call) u64 zelavis_call(const byte *input, u32 length) {
   if (!envelope) __builtin_trap();
   for (u32 i = 0; i < length; i++) envelope[i] = input[i];
   envelope[length] = 0;
-  const byte *hook = member(envelope, "hook"), *content = member(member(envelope, "event"), "content");
+  const byte *hook = member(envelope, "hook"), *event = member(envelope, "event"), *content = member(event, "content");
   char *answer = out = (char *)zelavis_alloc(length + 512);
   if (!answer) __builtin_trap();
   if (hook && same(hook, "content:afterSave") && content) {
@@ -102,7 +102,7 @@ EXPORT(zelavis_call) u64 zelavis_call(const byte *input, u32 length) {
     static const char request[] = "{\"op\":\"increment\",\"args\":[\"saves\"]}";
     int size = host_kv(request, sizeof request - 1, kept, sizeof kept - 1);
     const byte *saves = size > 0 && size < (int)sizeof kept ? member((byte *)kept, "value") : 0;
-    const byte *id = member(content, "id");
+    const byte *id = member(event, "id");
     if (saves) {
       text("{\"ok\":{\"id\":");
       if (id) raw(id, skip(id)); else text("null");

@@ -108,12 +108,13 @@ fn lossy(json: Option<&[u8]>, otherwise: &str) -> String {
 fn handle(envelope: &[u8]) -> String {
     let hook = lossy(member(envelope, "hook"), "");
     if hook == "\"content:afterSave\"" {
-        let content = member(envelope, "event").and_then(|e| member(e, "content")).unwrap_or(b"{}");
+        let event = member(envelope, "event").unwrap_or(b"{}");
+        let content = member(event, "content").unwrap_or(b"{}");
         let kept = call("{\"op\":\"increment\",\"args\":[\"saves\"]}");
         return match member(&kept, "value") {
             Some(saves) => format!(
                 "{{\"ok\":{{\"id\":{},\"words\":{},\"saves\":{}}}}}",
-                lossy(member(content, "id"), "null"),
+                lossy(member(event, "id"), "null"),
                 words(member(content, "title").unwrap_or(b"")) + words(member(content, "body").unwrap_or(b"")),
                 lossy(Some(saves), "0"),
             ),
