@@ -78,7 +78,8 @@ class DatabaseValues:
                 cursor.execute(_SWEEP, [plugin, now_ms])
                 count, octets = count - gone, octets - freed
         check_room(before, (count, octets), most_bytes=most_bytes, most_count=most_keys, store="kv", noun="keys")
-        write_usage(plugin, "kv", count, octets)
+        if (count, octets) != before:
+            write_usage(plugin, "kv", count, octets)
 
 
 def lock_usage(plugin: str, store: str) -> tuple[int, int]:
