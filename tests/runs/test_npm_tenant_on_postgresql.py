@@ -18,7 +18,7 @@ def test_the_suite_on_postgresql(
     root: Path, postgresql_server: services.PostgreSQL, redis_server: services.Redis
 ) -> None:
     """Whatever holds for the npm tenant on SQLite holds on PostgreSQL with Redis, two workers and two web processes."""
-    files = [f"tests/runs/test_npm_tenant_{part}.py" for part in ("bodies", "waits", "control", "manifests")]
+    files = [f"tests/runs/test_npm_tenant_{part}.py" for part in ("bodies", "waits", "control", "manifests", "corners")]
     result = subprocess.run(
         [sys.executable, "-m", "pytest", "-n0", "-m", "node", *files],
         cwd=root,

@@ -405,3 +405,27 @@ eventFilters.push(
   }),
   trigger.on("order.paid", { target: childAdd, where: { exists: { path: "data.sum" } }, input: { path: "data.sum" } }),
 );
+
+// --- corners -----------------------------------------------------------------------------------------------------
+
+add({
+  id: "slow-twice",
+  async run(input, ctx) {
+    await ctx.step("one", async () => pause(input.ms));
+    await ctx.sleep(5);
+    await ctx.step("two", async () => pause(input.ms));
+    return "never in time";
+  },
+});
+
+add({
+  id: "swallows",
+  async run(_input, ctx) {
+    try {
+      await ctx.waitForEvent("swallowed");
+    } catch {
+      // The wait stays registered although its signal was caught.
+    }
+    return "returned";
+  },
+});
