@@ -86,9 +86,14 @@ def matches(query: Query) -> QuerySet[Plugin]:
 
 def _beginning(word: str) -> QuerySet[SearchTerm]:
     """Terms that begin with a word. As a range where the index has byte order, as LIKE where it is made for that."""
+    return SearchTerm.objects.filter(beginning("term", word))
+
+
+def beginning(column: str, word: str) -> Q:
+    """A condition that an index serves: the column's text begins with a word."""
     if connection.vendor == "postgresql":
-        return SearchTerm.objects.filter(term__startswith=word)
-    return SearchTerm.objects.filter(term__gte=word, term__lt=word + "\U0010ffff")
+        return Q(**{f"{column}__startswith": word})
+    return Q(**{f"{column}__gte": word, f"{column}__lt": word + "\U0010ffff"})
 
 
 def search(query: Query, *, limit: int = 24, cursor: str = "") -> Page:

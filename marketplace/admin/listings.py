@@ -6,13 +6,14 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
+from django.db.models import Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.safestring import SafeString
 
-from marketplace import actors, plugins
-from marketplace.models import Plugin, Release
+from marketplace import actors, catalogue, plugins
+from marketplace.models import Plugin, Publisher, Release
 from zelavis.admin.readonly import ReadOnlyAdmin
 from zelavis.errors import ZelavisError
 from zelavis.templatetags.zelavis_ui import ago, badge
@@ -25,8 +26,17 @@ class PluginAdmin(ReadOnlyAdmin):
     list_display = ("name", "title", "publisher", "shown_state", "source", "shown_latest", "installs", "shown_updated")
     list_filter = ("state", "source")
     list_select_related = ("publisher", "latest")
-    search_fields = ("name", "title", "publisher__slug")
-    search_help_text = "Name, title or publisher"
+    search_fields = ("name",)
+    search_help_text = "Beginning of the name, or a publisher"
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Plugin], search_term: str
+    ) -> tuple[QuerySet[Plugin], bool]:
+        word = search_term.strip().lower()
+        if not word:
+            return queryset, False
+        publishers = Publisher.objects.filter(slug=word).values("pk")
+        return queryset.filter(catalogue.beginning("name", word) | Q(publisher__in=publishers)), False
 
     def get_urls(self) -> list[URLPattern]:
         wrap = self.admin_site.admin_view
