@@ -95,6 +95,11 @@ class PluginEntryAdmin(ReadOnlyAdmin):
             messages.error(request, error.message)
             return self._back(entry)
         serving = entry.serving if entry and update else None
+        if serving is not None and (target.version, target.digest) == (serving.version, serving.digest):
+            messages.info(
+                request, f"{serving} serves already; it is the newest that can be installed, or the one named."
+            )
+            return self._back(entry)
         if request.method == "POST":
             verb = activation.update if update else activation.install
             return self._do(
