@@ -155,6 +155,7 @@ class Release(models.Model):
             models.Index(fields=["state", "submitted_at", "id"], name="release_queue"),
             models.Index(fields=["plugin", "state", "-version_sort"], name="release_newest"),
             models.Index(fields=["-approved_at"], name="release_approved"),
+            models.Index(fields=["-submitted_at", "-id"], name="release_submitted"),
         ]
 
     def __str__(self) -> str:
