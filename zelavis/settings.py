@@ -130,7 +130,10 @@ SPECTACULAR_SETTINGS = {
 CELERY_BROKER_URL = ENVIRONMENT.broker_url
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_TRANSPORT_OPTIONS = (
-    {"polling_interval": 0.02} if ENVIRONMENT.broker_url.startswith("memory") else {"visibility_timeout": 600}
+    {"polling_interval": 0.02}
+    if ENVIRONMENT.broker_url.startswith("memory")
+    # A broker that is away costs a bell milliseconds, not the six seconds of kombu's own retries.
+    else {"visibility_timeout": 600, "max_retries": 1, "interval_start": 0, "interval_step": 0.05, "interval_max": 0.05}
 )
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
@@ -148,6 +151,7 @@ DJANGO_CELERY_BEAT_TZ_AWARE = True
 # no job: it is a row, and `zelavis.wakeups` tells beat of it.
 CELERY_BEAT_SCHEDULE: dict[str, dict[str, object]] = {
     "zelavis: sign of life": {"task": "zelavis.tasks.sign_of_life", "schedule": 15, "options": {"expires": 15}},
+    "zelavis: retention of the sandbox": {"task": "zelavis.tasks.prune_sandbox", "schedule": 3600},
 }
 
 LOGGING = {

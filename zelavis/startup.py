@@ -12,7 +12,7 @@ from marketplace import ports
 from sandbox.capabilities import outbox
 from sandbox.capabilities import registry as capabilities
 from sandbox.capabilities.content import SOURCES
-from zelavis import doorbell, roles, tokens, wakeups
+from zelavis import doorbell, revocations, roles, tokens, wakeups
 from zelavis.activation import reconcile
 from zelavis.hooks import HOOKS, events
 from zelavis.hooks.sources import models as content
@@ -25,6 +25,7 @@ def connect() -> None:
     """Bind content models to hooks, keep the roles current, and tell beat what waits for a time."""
     post_migrate.connect(roles.synchronize, dispatch_uid="zelavis.roles")
     content.connect()
+    capabilities.REVOCATIONS.append(revocations.taken)
     capabilities.AFTER_COMMIT["email"].append(partial(doorbell.ring, "zelavis.tasks.send_mail"))
     for binding in content.BINDINGS.values():
         SOURCES[binding.collection] = ModelSource(binding)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from celery import shared_task
 
+from sandbox import retention
 from sandbox.capabilities import outbox
 from zelavis import activation, heartbeat
 from zelavis.hooks import events
@@ -50,3 +51,9 @@ def wake_plugins() -> None:
 def send_mail() -> None:
     """Mail of plugins that is due."""
     outbox.send_due()
+
+
+@shared_task(name="zelavis.tasks.prune_sandbox")
+def prune_sandbox() -> None:
+    """Rung hourly by beat: ledger rows, tapes, counts and expired values whose time is over."""
+    retention.prune()
