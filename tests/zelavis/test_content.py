@@ -243,6 +243,16 @@ def test_the_admin_saves_what_plugins_let_through_and_changed(
     assert [call.event["created"] for _, call in scripted.calls] == [False, True]
 
 
+def test_an_event_names_who_saved(page: FlatPage, scripted: ScriptedAdapter, browser: Client) -> None:
+    """The person behind the form stands on the event and on the plugin's call."""
+    serve("alpha", hooks=["content:afterSave"])
+    browser.post(change_url(page), form(title="B"))
+    event = HookEvent.objects.get()
+    assert event.actor == "user:ann"
+    events.deliver(event.pk)
+    assert scripted.calls[0][1].actor == "user:ann"
+
+
 def test_a_form_that_is_wrong_by_itself_asks_no_plugin(
     page: FlatPage, scripted: ScriptedAdapter, browser: Client
 ) -> None:

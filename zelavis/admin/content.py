@@ -19,6 +19,7 @@ from django.urls import reverse
 
 from zelavis import audit
 from zelavis.errors import ZelavisError
+from zelavis.hooks import chain
 from zelavis.hooks.firing import FireResult, Rejection
 from zelavis.hooks.sources.models import BINDINGS, JUDGED, ask
 
@@ -37,7 +38,12 @@ class HookedAdmin(admin.ModelAdmin):
     ) -> Any:
         if request.method == "POST" and self.model in BINDINGS:
             self._ask_before_save(request, object_id)
-        return super().changeform_view(request, object_id, form_url, extra_context)
+        with chain.by(audit.actor_of(request)):
+            return super().changeform_view(request, object_id, form_url, extra_context)
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        with chain.by(audit.actor_of(request)):
+            return super().changelist_view(request, extra_context)
 
     def _ask_before_save(self, request: HttpRequest, object_id: str | None) -> None:
         obj = self.get_object(request, unquote(object_id)) if object_id else None
@@ -84,7 +90,8 @@ class HookedAdmin(admin.ModelAdmin):
                 opts = self.opts
                 return HttpResponseRedirect(reverse(f"admin:{opts.app_label}_{opts.model_name}_change", args=[obj.pk]))
             setattr(request, _VERDICT, verdict)
-        return super().delete_view(request, object_id, extra_context)
+        with chain.by(audit.actor_of(request)):
+            return super().delete_view(request, object_id, extra_context)
 
     def delete_model(self, request: HttpRequest, obj: Any) -> None:
         if getattr(request, _VERDICT, None) is not None:

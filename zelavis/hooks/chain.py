@@ -36,6 +36,24 @@ def current() -> Chain:
     return _current.get() or Chain(correlation=identifiers.make("cor"), depth=0)
 
 
+_actor: ContextVar[str] = ContextVar("hook_actor", default="")
+
+
+def actor() -> str:
+    """Who causes the present work, as the audit log would name them; empty when nobody said."""
+    return _actor.get()
+
+
+@contextmanager
+def by(name: str) -> Iterator[None]:
+    """What happens inside is caused by this person or token."""
+    token = _actor.set(name)
+    try:
+        yield
+    finally:
+        _actor.reset(token)
+
+
 @contextmanager
 def within(correlation: str, depth: int) -> Iterator[None]:
     """What happens inside was caused by a plugin's call at ``depth``."""

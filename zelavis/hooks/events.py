@@ -61,7 +61,7 @@ def enqueue(
         payload=json.dumps(payload, ensure_ascii=False),
         plugin=plugin,
         source=source,
-        actor=actor,
+        actor=actor or chain.actor(),
         correlation=correlation,
         depth=depth,
         state=HookEvent.State.DROPPED if looping else HookEvent.State.WAITING,
@@ -121,11 +121,12 @@ def deliver(event_id: str, *, now: datetime | None = None) -> FireResult | None:
         logger.warning("hook event not delivered", extra={"event": seen.pk, "hook": seen.hook, "code": error.code})
         _postpone(seen, [], now=moment)
         return None
+    ended = now or timezone.now()
     again = [one for one in result.outcomes if one.status in _AGAIN or one.code == "hook_budget"]
     if again and seen.passes < PASSES:
-        _postpone(seen, result.outcomes, now=moment, at_once=all(one.code == "hook_budget" for one in again))
+        _postpone(seen, result.outcomes, now=ended, at_once=all(one.code == "hook_budget" for one in again))
     else:
-        _finish(seen, HookEvent.State.DONE, result.outcomes, now=moment)
+        _finish(seen, HookEvent.State.DONE, result.outcomes, now=ended)
     return result
 
 
