@@ -13,6 +13,7 @@ import json
 import logging
 import socket
 import tempfile
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -23,6 +24,9 @@ from django.db import transaction
 logger = logging.getLogger("zelavis.doorbell")
 #: Set by ``manage.py up`` in the process where the worker runs: the in-memory queue is here.
 worker_is_here = False
+#: After a bell that could not ring, none is tried for so long.
+_SILENT_SECONDS = 1.0
+_silent_until = 0.0
 
 
 def ring(task: str, *args: str) -> None:
@@ -31,6 +35,9 @@ def ring(task: str, *args: str) -> None:
 
 
 def _ring(task: str, args: tuple[str, ...]) -> None:
+    global _silent_until
+    if time.monotonic() < _silent_until:
+        return
     try:
         if settings.CELERY_BROKER_URL.startswith("memory") and not worker_is_here:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
@@ -39,6 +46,9 @@ def _ring(task: str, args: tuple[str, ...]) -> None:
         else:
             send(task, args)
     except Exception as error:  # noqa: BLE001  a bell that cannot ring is the sweep's work, never the caller's error
+        # A broker that is away is not asked again for each bell; the sweep finds what was meant.
+        if not settings.CELERY_BROKER_URL.startswith("memory"):
+            _silent_until = time.monotonic() + _SILENT_SECONDS
         logger.info("doorbell not rung", extra={"task": task, "reason": str(error)})
 
 
