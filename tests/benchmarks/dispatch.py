@@ -1,169 +1,267 @@
-"""Measure: firing a hook with 1, 10 and 100 listeners, and a signed call of a worker beside bare httpx.
+"""What a call costs on its way: signed HTTP to a worker against bare httpx, and a fired hook with 1, 10, 100 listeners.
 
-    flock /tmp/bench.lock .venv/bin/python -m tests.benchmarks.dispatch [--json]
+    python -m tests.benchmarks.dispatch [--quick] [--json FILE] [--only WORD,…] [--patience SECONDS]
 
-A database of its own in a temporary directory; the worker is ``manage.py plugin_worker`` as a process.
+All on an empty SQLite in a process of its own, one after the other. The worker of the first rows is a Node server
+that only reads JSON and answers; with ``webhook-id`` it signs. The fired hooks run real JavaScript plugins, each of
+its own source, that return a number; ledger rows are written.
 """
 
 from __future__ import annotations
 
-import argparse
+import contextlib
+import hashlib
+import itertools
 import json
 import os
-import secrets
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Iterator
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
-PAGE = {"collection": "x.y", "id": "1", "created": True, "content": {"id": "1", "title": "t", "body": "one two three"}}
-MODULE = b"""
-export default {
-  hooks: { "content:afterSave": async (event, ctx) => ({ ok: true }) },
-  routes: { "GET /stats": async () => ({ json: { ok: true } }) },
-};
-"""
+from tests.benchmarks import harness, peers
+from tests.benchmarks.harness import Row, emit, measured, number, progress, wanted
+
+KEY = "a key for the benchmark"
+EVENT = {
+    "collection": "flatpages.flatpage",
+    "id": "1",
+    "created": False,
+    "content": {"url": "/about/", "title": "About", "content": "<p>" + "word " * 40 + "</p>"},
+}
+HOOK = "content:afterSave"
 
 
-def measured(work: Callable[[], Any], times: int, *, warm: int = 5) -> dict[str, float]:
-    """Milliseconds of one call."""
-    for _ in range(warm):
-        work()
-    taken = []
-    for _ in range(times):
-        started = time.perf_counter()
-        work()
-        taken.append((time.perf_counter() - started) * 1000)
-    taken.sort()
-    return {
-        "p50": round(statistics.median(taken), 3),
-        "p99": round(taken[min(len(taken) - 1, int(len(taken) * 0.99))], 3),
-        "per_second": round(1000 / statistics.fmean(taken), 1),
-    }
+@contextlib.contextmanager
+def echo() -> Iterator[str]:
+    """The Node server; its URL."""
+    from tests.services import free_port
+
+    node, port = shutil.which("node"), free_port()
+    if not node:
+        raise peers.Missing("node is not installed")
+    process = subprocess.Popen([node, str(peers.HERE / "echo.mjs"), str(port), KEY], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    process.stdout.readline()
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.kill()
+        process.communicate()
 
 
-def firing(results: dict[str, Any]) -> None:
-    """``hooks.fire`` with real plugins in the sandbox, ledger rows included; then with nobody listening."""
-    from sandbox import compiler
-    from tests.zelavis.plugs import serve
-    from zelavis import hooks
-    from zelavis.models import Deployment
-
-    digest = compiler.deploy(MODULE, kind="javascript", grants={}).digest
-    results["fire, nobody listens"] = measured(lambda: hooks.fire("content:afterSave", PAGE), 500)
-    served = 0
-    for wanted in (1, 10, 100):
-        while served < wanted:
-            serve(f"bench-{served:03}", adapter="sandbox", hooks=["content:afterSave"])
-            served += 1
-        Deployment.objects.update(entry_digest=digest)
-        from zelavis import registry
-
-        registry.forget_snapshot()
-        outcomes = hooks.fire("content:afterSave", PAGE).outcomes
-        assert {outcome.status for outcome in outcomes} == {"ok"}, outcomes[0]
-        found = measured(lambda: hooks.fire("content:afterSave", PAGE), 300 if wanted < 100 else 60)
-        results[f"fire, {wanted} listening"] = {**found, "p50_each": round(found["p50"] / wanted, 3)}
-
-
-def dispatching(results: dict[str, Any], data: Path) -> None:
-    """A signed round trip to a worker process, beside a bare httpx one to the same process."""
+@contextlib.contextmanager
+def plugin_worker() -> Iterator[str]:
+    """``manage.py plugin_worker`` on a data directory of its own; its URL."""
     import httpx
 
-    from tests.server import environment, eventually, free_port
+    from tests.server import ROOT, environment, eventually
+    from tests.services import free_port
+
+    port = free_port()
+    with tempfile.TemporaryDirectory() as folder:
+        process = subprocess.Popen(
+            [sys.executable, "manage.py", "plugin_worker", "--port", str(port)],
+            cwd=ROOT,
+            env=environment(folder, ZELAVIS_WORKER_SECRET=KEY),  # type: ignore[arg-type]
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+        def healthy() -> bool:
+            with contextlib.suppress(httpx.HTTPError):
+                return httpx.get(f"http://127.0.0.1:{port}/healthz", trust_env=False).status_code == 200
+            return False
+
+        try:
+            eventually(healthy, seconds=60, what="the worker's start")
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            os.killpg(process.pid, 9)
+            process.wait()
+
+
+def bare(url: str) -> Callable[[], Any]:
+    """httpx with one kept connection, the same body, no signature."""
+    import httpx
+
+    client = httpx.Client(trust_env=False)
+    body = json.dumps({"id": "inv_bench", "hook": HOOK, "event": EVENT, "deadlineMs": 1000}).encode()
+
+    def call() -> Any:
+        answer = client.post(
+            f"{url}/__zelavis/plugin/call", content=body, headers={"content-type": "application/json"}, timeout=5
+        )
+        return answer.json()["status"]
+
+    return call
+
+
+def through_adapter(url: str, name: str, digest: str, hook: str = HOOK) -> Callable[[], Any]:
+    """The dispatch adapter's call: the worker's row, the secret, signature, exchange, checks, outcome."""
+    from tests.zelavis.adapters.conftest import make_call, make_entry
     from zelavis import encryption
-    from zelavis.adapters.dispatch import CALL, DEPLOY, send
-    from zelavis.adapters.http import exchange
+    from zelavis.adapters.dispatch import DispatchAdapter
     from zelavis.models import DispatchNamespace, DispatchWorker
 
-    port, secret = free_port(), secrets.token_hex(20)
-    process = subprocess.Popen(
-        [sys.executable, "manage.py", "plugin_worker", "--port", str(port)],
-        cwd=ROOT, env=environment(data, ZELAVIS_WORKER_SECRET=secret), stdout=subprocess.DEVNULL,
-    )  # fmt: skip
-    url = f"http://127.0.0.1:{port}"
-    try:
+    namespace, _ = DispatchNamespace.objects.get_or_create(name="bench")
+    worker = DispatchWorker.objects.create(
+        namespace=namespace, name=name, base_url=url, secret=encryption.seal(KEY), takes_uploads=True
+    )
+    adapter, entry, counter = (
+        DispatchAdapter(),
+        make_entry(name=name, worker=worker.pk, digest=digest),
+        itertools.count(),
+    )
+    prefix = os.urandom(6).hex()
 
-        def alive() -> bool:
-            try:
-                return httpx.get(f"{url}/healthz").status_code == 200
-            except httpx.TransportError:
-                return False
-
-        eventually(alive, seconds=30, what="the worker")
-        namespace = DispatchNamespace.objects.create(name="bench")
-        worker = DispatchWorker.objects.create(
-            namespace=namespace, name="one-worker", base_url=url, secret=encryption.seal(secret), takes_uploads=True
+    def call() -> Any:
+        outcome = adapter.call(
+            entry,
+            make_call(id=f"inv_{prefix}{next(counter)}", hook=hook, event=EVENT, now_ms=int(time.time() * 1000)),
         )
-        with httpx.Client() as client:
-            results["bare httpx, GET /healthz"] = measured(lambda: client.get(f"{url}/healthz"), 500)
-        results["ours, GET /healthz"] = measured(
-            lambda: exchange("GET", f"{url}/healthz", b"", key="", message_id="m", timeout_ms=5000, max_bytes=1 << 20),
-            500,
+        assert outcome.ok, outcome
+        return outcome.result
+
+    return call
+
+
+def deployed_at_worker(url: str) -> Callable[[], Any]:
+    """A real plugin at a real ``plugin_worker``."""
+    from tests.zelavis.adapters.conftest import make_order
+    from zelavis.adapters.dispatch import DispatchAdapter
+    from zelavis.models import DispatchWorker
+
+    source = b"export default { hooks: { 'content:afterSave': async (event) => 1 } };"
+    digest = hashlib.sha256(source).hexdigest()
+    call = through_adapter(url, "hosted", digest)
+    order = make_order(
+        name="hosted",
+        worker=DispatchWorker.objects.get(name="hosted"),
+        entry_digest=digest,
+        specifier="marketplace:hosted@1.0.0",
+        manifest={"name": "hosted", "version": "1.0.0", "limits": {"deadlineMs": 1000}},
+        source=lambda: source,
+    )
+    DispatchAdapter().deploy(order)
+    assert DispatchAdapter().activate(order).status == "active"
+    return call
+
+
+def listeners(count: int) -> None:
+    """So many plugins serve and listen, each of a source of its own."""
+    from sandbox import compiler
+    from tests.zelavis.plugs import serve
+    from zelavis import registry
+    from zelavis.models import Deployment, PluginEntry
+
+    for place in range(PluginEntry.objects.count(), count):
+        source = f"export default {{ hooks: {{ '{HOOK}': async (event) => {place} }} }};".encode()
+        artifact = compiler.deploy(source, kind="javascript", grants={})
+        entry = serve(f"listener-{place}", adapter="sandbox", hooks=[HOOK], limits={"deadlineMs": 1000})
+        Deployment.objects.filter(entry=entry).update(entry_digest=artifact.digest)
+    registry.forget_snapshot()
+
+
+def fired(count: int) -> Callable[[], Any]:
+    """``hooks.fire`` with so many listeners."""
+    from zelavis import hooks
+
+    listeners(count)
+
+    def call() -> Any:
+        result = hooks.fire(HOOK, EVENT)
+        assert len(result.outcomes) == count, len(result.outcomes)
+        assert all(outcome.status == "ok" for outcome in result.outcomes), result.outcomes
+        return result
+
+    return call
+
+
+def child(quick: bool, only: str) -> None:
+    """Everything that needs Django: this process has it set up on an empty SQLite."""
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "zelavis.settings")
+    import django
+
+    django.setup()
+    from django.core.management import call_command
+
+    call_command("migrate", verbosity=0)
+    count, seconds = (200, 0.3) if quick else (3000, 3.0)
+
+    def row(name: str, call: Callable[[], Any], calls: int, *, fresh: str, note: str = "", two: bool = True) -> None:
+        if wanted(name, only):
+            progress(name)
+            emit(measured(name, call, count=calls, seconds=seconds, fresh=fresh, note=note, two=two))
+
+    with echo() as url:
+        row("bare httpx, unsigned", bare(url), count, fresh="–", note="one kept connection")
+        row("dispatch adapter, signed both ways", through_adapter(url, "echo", "e" * 64), count, fresh="–")
+        row("bare httpx, unsigned, again", bare(url), count, fresh="–", note="how steady the machine was")
+    with plugin_worker() as url:
+        row(
+            "dispatch adapter → plugin_worker → plugin",
+            deployed_at_worker(url),
+            count,
+            fresh="yes",
+            note="two processes",
         )
-        import base64
-        import hashlib
-
-        from tests.zelavis.plugs import manifest
-
-        digest = hashlib.sha256(MODULE).hexdigest()
-        document = {
-            "name": "bench-remote", "version": "1.0.0", "digest": digest, "kind": "javascript", "grants": {},
-            "manifest": manifest("bench-remote", hooks=["content:afterSave"]),
-            "source": base64.b64encode(MODULE).decode(),
-        }  # fmt: skip
-        assert send(worker, DEPLOY, document, message_id="dep_1").status == 200
-        activate = {"pluginName": "bench-remote", "action": "install", "registry": []}
-        reply = send(worker, "/__zelavis/plugin/activate", activate, message_id="act_1")
-        assert reply.status == 200, reply.body
-
-        def call() -> None:
-            call_id = f"inv_{secrets.token_hex(12)}"
-            asked = {
-                "id": call_id, "hook": "content:afterSave", "event": PAGE, "deadlineMs": 250,
-                "plugin": {"name": "bench-remote", "version": "1.0.0", "digest": digest}, "settings": {},
-            }  # fmt: skip
-            reply = send(worker, CALL, asked, message_id=call_id)
-            assert json.loads(reply.body)["status"] == "ok", reply.body
-
-        results["signed call of a plugin in a worker"] = measured(call, 300)
-    finally:
-        process.terminate()
-        process.wait(10)
+    for listening in (0, 1, 10, 100):
+        note = "the registry's revision is read" if not listening else "ledger rows written"
+        name = f"fire, {listening} listeners"
+        if wanted(name, only):
+            row(
+                name, fired(listening), max(20, count // max(1, listening)), fresh="yes", note=note, two=listening < 100
+            )
 
 
 def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--json", action="store_true")
-    arguments = parser.parse_args()
-    folder = Path(tempfile.mkdtemp(prefix="zelavis-bench-"))
-    os.environ["ZELAVIS_DATA_DIR"] = str(folder / "here")
-    os.environ["DJANGO_SETTINGS_MODULE"] = "zelavis.settings"
-    sys.path.insert(0, str(ROOT))
-    import django
-    from django.core.management import call_command
+    """Run the child on a quiet machine and print its table."""
+    options = harness.options(__doc__)
+    busy = harness.wait_until_idle(options.patience)
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("ZELAVIS_", "DJANGO_"))}
+    with tempfile.TemporaryDirectory() as folder:
+        done = subprocess.run(
+            [sys.executable, "-m", "tests.benchmarks.dispatch", "--child", str(int(options.quick)), options.only],
+            cwd=harness.ROOT,
+            env={**kept, "ZELAVIS_DATA_DIR": folder},
+            stdout=subprocess.PIPE,
+            text=True,
+            timeout=1200,
+        )
+    rows = harness.rows_of(done.stdout)
+    print(f"{harness.machine()}; {busy:.2f} cores busy with other work at the start\n")
+    print(table(rows))
+    harness.save(options.json, rows, busy=busy)
+    if done.returncode:
+        sys.exit(done.returncode)
 
-    django.setup()
-    try:
-        call_command("migrate", verbosity=0)
-        results: dict[str, Any] = {}
-        firing(results)
-        dispatching(results, folder / "there")
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-    if arguments.json:
-        print(json.dumps(results, indent=1))
-    else:
-        for name, found in results.items():
-            print(f"{name:40}" + "  ".join(f"{member} {value:>9}" for member, value in found.items()))
+
+def table(rows: list[Row]) -> str:
+    """Milliseconds and calls a second."""
+    return harness.table(
+        ["", "p50 ms", "p99 ms", "max ms", "calls/s", "calls/s, 2 threads", "fresh store", "note"],
+        [
+            [
+                row.name,
+                number(row.p50),
+                number(row.p99),
+                number(row.maximum),
+                number(row.per_second),
+                number(row.per_second_2),
+                row.fresh,
+                row.note,
+            ]
+            for row in rows
+        ],
+    )
 
 
 if __name__ == "__main__":
-    main()
+    if sys.argv[1:2] == ["--child"]:
+        child(sys.argv[2] == "1", sys.argv[3])
+    else:
+        main()
