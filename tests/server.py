@@ -9,11 +9,12 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
 import httpx
 
@@ -166,6 +167,7 @@ def running(data: Path, *arguments: str, port: int | None = None, **variables: s
     process = manage(data, "up", "--port", str(port), *arguments, **variables)
     assert process.stdout is not None
     printed = ""
+    drain: threading.Thread | None = None
     try:
         for line in process.stdout:
             printed += line
@@ -173,6 +175,9 @@ def running(data: Path, *arguments: str, port: int | None = None, **variables: s
                 break
         assert "ready (Ctrl-C" in printed, printed
         server = Server(process, port, printed)
+        # A pipe that nobody reads fills up, and then the server stands still at its next line of log.
+        drain = threading.Thread(target=_drain, args=(process.stdout, server), daemon=True)
+        drain.start()
         with server.api:
             yield server
         for browser in server.browsers:
@@ -181,7 +186,16 @@ def running(data: Path, *arguments: str, port: int | None = None, **variables: s
         if process.poll() is None:
             process.send_signal(signal.SIGINT)
             with contextlib.suppress(subprocess.TimeoutExpired):
-                process.communicate(timeout=8)
+                process.wait(timeout=8)
         if process.poll() is None:
             process.kill()
-        process.communicate()
+        process.wait()
+        if drain is not None:
+            drain.join(timeout=5)
+        process.stdout.close()
+
+
+def _drain(pipe: IO[str], server: Server) -> None:
+    with contextlib.suppress(ValueError):
+        for line in pipe:
+            server.printed += line
