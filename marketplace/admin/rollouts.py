@@ -20,7 +20,7 @@ class UpdatePolicyAdmin(admin.ModelAdmin):
     """When updates install by themselves."""
 
     list_display = ("__str__", "automatic", "cooldown_hours", "first_percent", "shadow_tapes")
-    autocomplete_fields = ("plugin",)
+    raw_id_fields = ("plugin",)
 
     def save_model(self, request: HttpRequest, obj: UpdatePolicy, form: Any, change: bool) -> None:
         super().save_model(request, obj, form, change)

@@ -25,13 +25,16 @@ class NewToken(forms.ModelForm):
         widget=forms.CheckboxSelectMultiple,
     )
 
+    expires_at = forms.DateTimeField(
+        required=False,
+        widget=forms.DateTimeInput(attrs={"type": "datetime-local"}),
+        help_text="In UTC. Empty: until it is revoked.",
+    )
+
     class Meta:
         model = ApiToken
         fields = ("name", "scopes", "tenant", "expires_at")
-        help_texts = {
-            "tenant": "Durable runs of this tenant only. Empty: of every tenant.",
-            "expires_at": "Empty: until it is revoked.",
-        }
+        help_texts = {"tenant": "Durable runs of this tenant only. Empty: of every tenant."}
 
 
 @admin.register(ApiToken)
