@@ -28,6 +28,7 @@ from zelavis.adapters.sandbox import SandboxAdapter
 from zelavis.errors import Conflict, InvalidRequest, UnknownHook, UnknownPlugin, ZelavisError
 from zelavis.hooks import HOOKS
 from zelavis.models import HostedPlugin
+from zelavis.worker import upkeep
 
 logger = logging.getLogger("zelavis.worker")
 NAME = re.compile(r"[a-z][a-z0-9-]{1,62}[a-z0-9]")
@@ -99,7 +100,8 @@ def activate(asked: Mapping[str, Any], *, message_id: str) -> dict[str, str]:
     name, action = asked["pluginName"], asked["action"]
     if action == "register":
         return {"status": "active"}
-    row = _version(name, asked.get("specifier"))
+    # What leaves is what serves, whichever version the request names.
+    row = _version(name, asked.get("specifier")) if action != "uninstall" else _leaving(name)
     if row is None:
         return _own(name, action)
     if action == "uninstall":
@@ -154,6 +156,7 @@ def call(document: Mapping[str, Any]) -> dict[str, Any]:
                 depth=_count(document, "depth", 0),
             ),
         )
+    upkeep.after_call()
     return _told(call_id, outcome)
 
 
@@ -176,6 +179,11 @@ def _version(name: str, specifier: Any) -> HostedPlugin | None:
     if isinstance(specifier, str) and specifier.startswith(prefix):
         rows = rows.filter(version=specifier.removeprefix(prefix))
     return rows.first()
+
+
+def _leaving(name: str) -> HostedPlugin | None:
+    rows = HostedPlugin.objects.filter(name=name)
+    return rows.filter(state=HostedPlugin.State.ACTIVE).first() or rows.order_by("-deployed_at", "-id").first()
 
 
 def _unused_id(call_id: str, now_ms: int) -> tuple[str, CallOutcome | None]:

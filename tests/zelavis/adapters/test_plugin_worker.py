@@ -26,6 +26,7 @@ from zelavis import activation, errors, hooks, registry, signing
 from zelavis.adapters.base import Answer, CallOutcome, DeployRefused
 from zelavis.adapters.dispatch import DispatchAdapter
 from zelavis.models import DispatchWorker
+from zelavis.worker import upkeep
 from zelavis.worker.replays import KEEP_SECONDS, Answers
 
 SOURCE = b"""
@@ -399,6 +400,31 @@ def test_requests_of_one_id_wait_for_each_other() -> None:
         thread.join()
     assert told == [(200, {"n": 1})] * 8
     assert not answers._busy
+
+
+@pytest.mark.django_db(transaction=True)
+def test_upkeep_runs_once_an_hour_and_only_after_a_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Old rows of the ledger go an hour after the last upkeep, when a call comes; there is no timer."""
+    # The thread would see another in-memory database than the test's.
+    monkeypatch.setattr(upkeep.connections, "close_all", lambda: None)
+    cleaned: list[int] = []
+    monkeypatch.setattr(upkeep.retention, "prune", lambda: cleaned.append(1) or {"invocations": 1})
+    start = time.monotonic()
+    assert upkeep.after_call(clock=lambda: start + 10) is None
+    first = upkeep.after_call(clock=lambda: start + 7200)
+    assert first is not None
+    first.join()
+    assert upkeep.after_call(clock=lambda: start + 7300) is None
+    assert cleaned == [1]
+    monkeypatch.setattr(upkeep, "_last", start)
+
+
+def test_an_uninstall_takes_what_serves(worker: DispatchWorker, name: str) -> None:
+    """Whichever version the farewell names, nothing of the plugin answers afterwards."""
+    install(worker, name)
+    leaving = order(worker, name, "9.9.9", action="uninstall", activation=f"act_{name}_bye")
+    assert adapter.activate(leaving).status == "active"
+    assert not call(worker, name, "content:afterSave").ok
 
 
 # --- through the core ---------------------------------------------------------------------------------------------
