@@ -90,7 +90,7 @@ def test_a_risky_release_needs_two_people() -> None:
     from marketplace.actors import Actor
 
     _, owner = kit.publisher()
-    asked = {"email:send": {"reason": "Greets people by letter.", "domains": ["example.com"]}}
+    asked = {"email:send": {"reason": "Greets people by letter."}}
     source = kit.SOURCE.replace(b"ctx.kv.get", b"ctx.email.send")
     release = kit.submitted(owner, {"plugin.mjs": source}, capabilities={**asked, "kv": kit.KV})
     assert release.risk == "high"
