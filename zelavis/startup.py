@@ -13,7 +13,7 @@ from sandbox.capabilities import outbox
 from sandbox.capabilities import registry as capabilities
 from sandbox.capabilities.content import SOURCES
 from zelavis import doorbell, revocations, roles, tokens, wakeups
-from zelavis.activation import reconcile
+from zelavis.activation import automatic, reconcile
 from zelavis.hooks import HOOKS, events
 from zelavis.hooks.sources import models as content
 from zelavis.hooks.sources import schedules
@@ -39,6 +39,11 @@ def connect() -> None:
                 name="activations",
                 task="zelavis.tasks.sweep_activations",
                 seconds_until_next=reconcile.seconds_until_next,
+            ),
+            wakeups.WakeSource(
+                name="automatic updates",
+                task="zelavis.tasks.update_plugins",
+                seconds_until_next=automatic.seconds_until_next,
             ),
             wakeups.WakeSource(
                 name="hook events", task="zelavis.tasks.sweep_hooks", seconds_until_next=events.seconds_until_next

@@ -7,6 +7,7 @@ from celery import shared_task
 from sandbox import retention
 from sandbox.capabilities import outbox
 from zelavis import activation, heartbeat
+from zelavis.activation import automatic
 from zelavis.hooks import events
 from zelavis.hooks.sources import schedules
 
@@ -27,6 +28,12 @@ def sweep_hooks() -> None:
 def sweep_activations() -> None:
     """Polls of pending activations, and attempts whose process died."""
     activation.sweep()
+
+
+@shared_task(name="zelavis.tasks.update_plugins")
+def update_plugins() -> None:
+    """Plugins that may update themselves."""
+    automatic.sweep()
 
 
 @shared_task(name="zelavis.tasks.tick_schedules")

@@ -11,7 +11,7 @@ from typing import Any
 from django.db import transaction
 
 from zelavis import audit, registry
-from zelavis.activation import data, schedules, targets
+from zelavis.activation import data, installs, schedules, targets
 from zelavis.activation.timeline import note
 from zelavis.adapters.base import Answer
 from zelavis.errors import PluginBlocked
@@ -136,6 +136,7 @@ def succeeded(activation: Activation, fence: int, answer: Answer, *, now: dateti
         # Another version starts with a clean record.
         CircuitBreaker.objects.filter(plugin=entry.name).delete()
         schedules.align(entry, deployment, now=now)
+        installs.count(deployment, actor=activation.actor, now=now)
         _audit(activation, before, deployment)
         return True
 

@@ -1,0 +1,94 @@
+"""Updates that install themselves: by policy alone, never to more, never twice to what failed."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from django.contrib.auth.models import User
+from django.utils import timezone
+
+from marketplace.models import Install, Plugin, UpdatePolicy
+from tests.zelavis.releases import MODULE, approved
+from zelavis import activation, registry
+from zelavis.activation import automatic
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def installed(tmp_path: Path) -> Path:
+    """Version 1.0.0 serves."""
+    approved(tmp_path)
+    User.objects.get_or_create(username="ann")
+    assert activation.install("counter", actor="user:ann", implied=True).state == "active"
+    return tmp_path
+
+
+def later() -> list[str]:
+    """The states of what an hour later is done without anybody."""
+    return [str(row.state) for row in automatic.sweep(now=timezone.now() + timedelta(hours=1))]
+
+
+def test_without_a_policy_nothing_updates_itself(installed: Path) -> None:
+    """By hand is the rule; beat does not even wake for it."""
+    approved(installed, version="1.1.0")
+    assert automatic.seconds_until_next() is None
+    assert later() == []
+
+
+def test_a_policy_brings_the_newer_version_into_service(installed: Path) -> None:
+    """Once, as the system, with an attempt like any other; the version before stays for roll back."""
+    UpdatePolicy.objects.create(plugin=None, automatic=True, cooldown_hours=0)
+    assert automatic.seconds_until_next() == 0.0
+    approved(installed, version="1.1.0")
+    assert later() == ["active"]
+    entry = registry.get("counter")
+    assert (str(entry.serving), str(entry.previous)) == ("counter@1.1.0", "counter@1.0.0")
+    assert entry.activations.order_by("-created_at").first().actor == "system"  # type: ignore[union-attr]
+    assert later() == []
+
+
+def test_more_capabilities_wait_for_a_person(installed: Path) -> None:
+    """An automatic update never escalates."""
+    UpdatePolicy.objects.create(plugin=None, automatic=True, cooldown_hours=0)
+    wider = {"kv": {"reason": "c", "callsPerInvocation": 11, "callsPerHour": 1000, "bytes": 65536}}
+    approved(installed, version="1.1.0", capabilities=wider)
+    assert later() == []
+    assert str(registry.get("counter").serving) == "counter@1.0.0"
+
+
+@pytest.mark.parametrize("wish", [{"first_percent": 10}, {"shadow_tapes": 5}])
+def test_a_policy_of_stages_is_not_met_by_a_plain_update(installed: Path, wish: dict[str, int]) -> None:
+    """Who asks for a share first, or for a rehearsal, does not get the whole update at once."""
+    UpdatePolicy.objects.create(plugin=None, automatic=True, cooldown_hours=0, **wish)
+    approved(installed, version="1.1.0")
+    assert later() == []
+
+
+def test_a_new_owner_needs_consent_first(installed: Path) -> None:
+    """Consent given before the plugin changed hands does not carry."""
+    UpdatePolicy.objects.create(plugin=None, automatic=True, cooldown_hours=0)
+    approved(installed, version="1.1.0")
+    Plugin.objects.update(ownership=2, transferred_at=timezone.now())
+    assert later() == []
+
+
+def test_a_version_that_failed_is_not_tried_again(installed: Path) -> None:
+    """One attempt; the old version serves on."""
+    UpdatePolicy.objects.create(plugin=None, automatic=True, cooldown_hours=0)
+    broken = MODULE.replace('await ctx.kv.increment("activations");', 'throw new Error("no");')
+    approved(installed, version="1.1.0", module=broken)
+    assert later() == ["failed"]
+    assert later() == []
+    assert str(registry.get("counter").serving) == "counter@1.0.0"
+
+
+def test_an_install_is_counted_once_for_this_site(installed: Path) -> None:
+    """Installs and updates here are one install of the marketplace's count, made by the person who asked."""
+    approved(installed, version="1.1.0")
+    activation.update("counter", actor="user:ann")
+    counted = Install.objects.get()
+    assert (counted.user.username, counted.release.version) == ("ann", "1.1.0")  # type: ignore[union-attr]
+    assert Plugin.objects.get(name="counter").installs == 1
