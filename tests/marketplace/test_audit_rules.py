@@ -163,9 +163,9 @@ def test_the_rules_stay_fast_on_hostile_text() -> None:
         b"(" * 500_000,
     ]
     for text in texts:
-        began = time.monotonic()
+        began = time.process_time()
         report({"plugin.mjs": text, "noise.txt": noise(100_000)})
-        assert time.monotonic() - began < 5
+        assert time.process_time() - began < 5
 
 
 def test_f06_icons_are_encoded_anew() -> None:
@@ -187,6 +187,6 @@ def test_f06_icons_are_encoded_anew() -> None:
     header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
     chunk = b"IHDR" + header
     bomb = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk))
-    began = time.monotonic()
+    began = time.process_time()
     assert icons.problem(bomb)
-    assert time.monotonic() - began < 1
+    assert time.process_time() - began < 1

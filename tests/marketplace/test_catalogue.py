@@ -212,9 +212,9 @@ def test_f05_hostile_markdown_is_rendered_in_time() -> None:
         "<" * 60_000,
         "|a" * 30_000,
     ):
-        began = time.monotonic()
+        began = time.process_time()
         readmes._render(text[: readmes.MAX_CHARACTERS])
-        assert time.monotonic() - began < 2, text[:6]
+        assert time.process_time() - began < 2, text[:6]
 
 
 def test_a_yanked_release_is_marked_and_downloads_still() -> None:
