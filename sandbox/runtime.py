@@ -9,6 +9,7 @@ from __future__ import annotations
 import faulthandler
 import logging
 import os
+import sys
 import threading
 from collections import OrderedDict
 from types import ModuleType
@@ -105,7 +106,8 @@ class Runtime:
         )
 
 
-_runtimes: dict[Profile, Runtime] = {}
+#: By whether instructions are counted; the other half of the profile is the process's own.
+_runtimes: dict[bool, Runtime] = {}
 _lock = threading.Lock()
 #: Runtimes of the parent process are kept, not destroyed: their memory is shared with it and their locks may be held.
 _inherited: list[Runtime] = []
@@ -113,15 +115,34 @@ _inherited: list[Runtime] = []
 
 def runtime(*, fuel: bool = False) -> Runtime:
     """This process's runtime, made when it is first asked for."""
-    profile = Profile(hardened=settings.ENVIRONMENT.sandbox_hardened, fuel=fuel)
-    found = _runtimes.get(profile)
+    found = _runtimes.get(fuel)
     if found is None:
         with _lock:
-            found = _runtimes.get(profile)
+            found = _runtimes.get(fuel)
             if found is None:
+                _refuse_green_threads()
+                profile = Profile(hardened=settings.ENVIRONMENT.sandbox_hardened, fuel=fuel)
                 found = Runtime(profile, way(), slots=settings.SANDBOX_SLOTS)
-                _runtimes[profile] = found
+                _runtimes[fuel] = found
     return found
+
+
+def _refuse_green_threads() -> None:
+    """gevent and eventlet switch stacks inside a host call, which ends the process with a segmentation fault.
+
+    Raises:
+        Stop: one of them has replaced this process's threads.
+    """
+    gevent, eventlet = sys.modules.get("gevent.monkey"), sys.modules.get("eventlet.patcher")
+    if (gevent is not None and gevent.is_module_patched("threading")) or (
+        eventlet is not None and eventlet.is_monkey_patched("thread")
+    ):
+        raise Stop(
+            OutcomeStatus.HOST_ERROR,
+            "host_error",
+            "Plugins cannot run in this process.",
+            detail="Threads are replaced by gevent or eventlet. Use processes (prefork) or real threads.",
+        )
 
 
 def way() -> ModuleType:

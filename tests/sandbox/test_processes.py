@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import types
 from typing import Any
 
 import pytest
@@ -22,7 +23,9 @@ import json, os, sys, threading, time
 import django
 django.setup()
 from sandbox import runtime
+from sandbox.capabilities import registry
 from tests.sandbox.guests import call, trouble
+registry.REVOCATIONS.clear()
 artifact = trouble("javascript")
 raw = trouble("assemblyscript")
 def loop(ms=60, what=None):
@@ -103,21 +106,32 @@ print(json.dumps([*found, healthy()]))
     ) == [True, "deadline", True]
 
 
-def test_multiprocessing_workers() -> None:
-    """Workers of multiprocessing, which forks too, run plugins side by side."""
-    assert (
-        process(
-            """
-import multiprocessing
+@pytest.mark.parametrize("library", ["multiprocessing", "billiard"])
+def test_workers_of_a_pool(library: str) -> None:
+    """Workers of multiprocessing, and of billiard, whose pool is Celery's prefork, run plugins side by side."""
+    found = process(
+        f"""
+import {library} as library
 assert healthy()
 def work(_):
-    return healthy() and loop().status == "deadline"
-with multiprocessing.get_context("fork").Pool(2) as pool:
+    return healthy() and traps() == TRAPS and loop().status == "deadline"
+with library.get_context("fork").Pool(2) as pool:
     print(json.dumps(pool.map(work, range(4))))
 """
-        )
-        == [True] * 4
     )
+    assert found == [True] * 4
+
+
+def test_green_threads_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where gevent has replaced threads, calls end as ``host_error`` with the reason for the operator; none runs."""
+    artifact = trouble("c")
+    patched = types.ModuleType("gevent.monkey")
+    patched.is_module_patched = lambda name: name == "threading"  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "gevent.monkey", patched)
+    monkeypatch.setattr(runtime, "_runtimes", {})
+    outcome = call(artifact, "trouble:healthy")
+    assert outcome.status == "host_error"
+    assert "gevent" in outcome.operator_detail
 
 
 @pytest.mark.parametrize("when", ["before", "after", "after-a-trap"])
