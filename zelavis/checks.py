@@ -61,4 +61,24 @@ def configuration(app_configs: Any, **kwargs: Any) -> list[Error]:
                 id="zelavis.E006",
             )
         )
-    return found
+    return found + _cloudflare(environment)
+
+
+def _cloudflare(environment: Environment) -> list[Error]:
+    """The adapter needs its four variables, or none of them."""
+    variables = {
+        "ZELAVIS_CLOUDFLARE_ACCOUNT_ID": environment.cloudflare_account_id,
+        "ZELAVIS_CLOUDFLARE_API_TOKEN": environment.cloudflare_api_token,
+        "ZELAVIS_CLOUDFLARE_NAMESPACE": environment.cloudflare_namespace,
+        "ZELAVIS_CLOUDFLARE_DISPATCH_URL": environment.cloudflare_dispatch_url,
+    }
+    lacking = [name for name, value in variables.items() if not value]
+    if not lacking or len(lacking) == len(variables):
+        return []
+    return [
+        Error(
+            f"The adapter cloudflare is configured in part; not set: {', '.join(lacking)}.",
+            hint="Set all four ZELAVIS_CLOUDFLARE_… variables, or none.",
+            id="zelavis.E007",
+        )
+    ]

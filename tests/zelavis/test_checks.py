@@ -18,6 +18,10 @@ WHOLE = {
     "ZELAVIS_ALLOWED_HOSTS": "example.com",
     "ZELAVIS_RUNS_TENANT_URL": "http://tenant",
     "ZELAVIS_RUNS_TENANT_SECRET": "s",
+    "ZELAVIS_CLOUDFLARE_ACCOUNT_ID": "account",
+    "ZELAVIS_CLOUDFLARE_API_TOKEN": "token",
+    "ZELAVIS_CLOUDFLARE_NAMESPACE": "production",
+    "ZELAVIS_CLOUDFLARE_DISPATCH_URL": "https://plugins.example.com",
 }
 
 
@@ -41,6 +45,8 @@ def test_a_whole_configuration_passes(tmp_path: Path, settings: Any, variables: 
         ("ZELAVIS_ALLOWED_HOSTS", "zelavis.E004"),
         ("ZELAVIS_RUNS_TENANT_SECRET", "zelavis.E005"),
         ("ZELAVIS_RUNS_TENANT_URL", "zelavis.E006"),
+        ("ZELAVIS_CLOUDFLARE_API_TOKEN", "zelavis.E007"),
+        ("ZELAVIS_CLOUDFLARE_DISPATCH_URL", "zelavis.E007"),
     ],
 )
 def test_each_missing_half_has_its_error(tmp_path: Path, settings: Any, without: str, expected: str) -> None:

@@ -51,6 +51,11 @@ def test_postgresql_url_is_taken_apart(tmp_path: Path) -> None:
         ("ZELAVIS_RUNS_TENANT_URL", "ftp://tenant"),
         ("ZELAVIS_PUBLIC_URL", "example.com"),
         ("ZELAVIS_SQLITE_SYNCHRONOUS", "OFF"),
+        ("ZELAVIS_CLOUDFLARE_ACCOUNT_ID", "../accounts/another"),
+        ("ZELAVIS_CLOUDFLARE_NAMESPACE", "production/scripts"),
+        ("ZELAVIS_CLOUDFLARE_API_TOKEN", "token\r\nx-evil: 1"),
+        ("ZELAVIS_CLOUDFLARE_DISPATCH_URL", "plugins.example.com"),
+        ("ZELAVIS_CLOUDFLARE_API_URL", "file:///etc"),
     ],
 )
 def test_a_wrong_value_names_its_variable(tmp_path: Path, name: str, value: str) -> None:
@@ -77,6 +82,7 @@ def test_secrets_do_not_show_in_its_representation(tmp_path: Path) -> None:
             "ZELAVIS_DATABASE_URL": "postgresql://u:hidden@h/n",
             "ZELAVIS_RUNS_TENANT_SECRET": "hidden",
             "ZELAVIS_WORKER_SECRET": "hidden",
+            "ZELAVIS_CLOUDFLARE_API_TOKEN": "hidden",
         }
     )
     assert "hidden" not in repr(environment)
