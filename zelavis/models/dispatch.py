@@ -30,7 +30,7 @@ class DispatchWorker(models.Model):
     name = models.CharField(max_length=63, validators=[NAME])
     #: ``https://…``; the paths of the protocol are added to it.
     base_url = models.URLField(max_length=500)
-    #: Signs requests and checks answers. Encrypted; empty: neither is signed.
+    #: Signs requests and checks answers. Encrypted; empty: ``ZELAVIS_WORKER_SECRET``; without that neither is signed.
     secret = models.TextField(blank=True, editable=False)
     #: Whether the worker takes uploads at ``/__zelavis/plugin/deploy``.
     takes_uploads = models.BooleanField(default=False)

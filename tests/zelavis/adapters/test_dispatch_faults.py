@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from tests.server import free_port
-from tests.zelavis.adapters.conftest import Notes, make_call, make_entry, make_order
+from tests.zelavis.adapters.conftest import KEY, Notes, make_call, make_entry, make_order
 from zelavis.adapters.base import Answer, DeployRefused
 from zelavis.adapters.dispatch import DispatchAdapter, standard_request
 from zelavis.models import DispatchWorker
@@ -194,6 +196,17 @@ def test_an_answer_without_proof_is_never_active(faulty: str, make_worker: Make,
     assert (answer.status, answer.code) == ("failed", "worker_bad_signature")
 
 
+@pytest.mark.parametrize("fault", ["unsigned", "forged"])
+def test_a_worker_without_a_secret_shares_the_servers(
+    faulty: str, make_worker: Make, settings: Any, fault: str
+) -> None:
+    """With ZELAVIS_WORKER_SECRET set, a worker that was given none must sign with that one."""
+    settings.ENVIRONMENT = replace(settings.ENVIRONMENT, worker_secret=KEY)
+    assert activate(make_worker(f"{faulty}/{fault}", key="")).code == "worker_bad_signature"
+    DispatchWorker.objects.all().delete()
+    assert activate(make_worker(f"{faulty}/strict", key="")).status == "active"
+
+
 def test_a_worker_refuses_a_forged_request(faulty: str, make_worker: Make) -> None:
     """A request signed with another key is 401 at the worker and failed here."""
     answer = activate(make_worker(f"{faulty}/strict", key="not the worker's key"))
@@ -309,7 +322,7 @@ def exactly_active(body: bytes) -> bool:
 
 
 @given(body=st.binary(max_size=80) | JSON.map(lambda value: json.dumps(value).encode()) | NEAR)
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@hypothesis_settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_random_answers_are_active_only_when_exactly_valid(body: bytes) -> None:
     """Over random bytes, random JSON and near misses, "active" comes out only of an exactly valid answer."""
     from zelavis.adapters.answers import read_activation
@@ -326,7 +339,7 @@ def test_random_answers_are_active_only_when_exactly_valid(body: bytes) -> None:
 
 
 @given(body=st.binary(max_size=60))
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@hypothesis_settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_random_bytes_over_http_are_never_active(faulty: str, make_worker: Make, body: bytes) -> None:
     """The same over real HTTP with a right signature: random bytes never make a plugin active."""
     worker = DispatchWorker.objects.first() or make_worker(f"{faulty}/say")
@@ -334,7 +347,7 @@ def test_random_bytes_over_http_are_never_active(faulty: str, make_worker: Make,
 
 
 @given(status=st.integers(100, 999), body=st.sampled_from([b"", b'{"status":"active"}']))
-@settings(max_examples=200, deadline=None)
+@hypothesis_settings(max_examples=200, deadline=None)
 def test_no_other_http_status_is_active(status: int, body: bytes) -> None:
     """No status but 200 ever comes out as active."""
     from zelavis.adapters.answers import read_activation
