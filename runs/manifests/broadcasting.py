@@ -20,7 +20,7 @@ from zelavis.errors import NotFound, ZelavisError
 
 logger = logging.getLogger("runs.broadcasts")
 #: Runs looked up at a time.
-_BATCH = 100
+_BATCH = 1000
 #: Time one call takes at most, about; more is left to the next.
 SECONDS = 2.0
 #: Longer than this without progress, and another worker goes on.
@@ -31,7 +31,7 @@ def carry_on(receipt_id: str, *, actor: str = "") -> tuple[int, bool]:
     """Go on with a broadcast. Returns how many runs it has resolved altogether, and whether more is to be done."""
     give_up = time.monotonic() + SECONDS
     while True:
-        done = _batch(receipt_id, actor)
+        done = _batch(receipt_id, actor, give_up)
         if done or time.monotonic() > give_up:
             break
     if not done:
@@ -58,8 +58,8 @@ def seconds_until_next() -> float | None:
     return None if earliest is None else (earliest - clock.now_ms()) / 1000
 
 
-def _batch(receipt_id: str, actor: str) -> bool:
-    """The next runs; whether there are no more."""
+def _batch(receipt_id: str, actor: str, give_up: float) -> bool:
+    """The next runs, at least one; whether there are no more."""
     receipt = EventReceipt.objects.get(pk=receipt_id)
     if receipt.wake_at is None:
         return True
@@ -73,13 +73,18 @@ def _batch(receipt_id: str, actor: str) -> bool:
     if receipt.tenant:
         waiting = waiting.filter(tenant=receipt.tenant)
     runs = list(waiting.order_by("run_id").values_list("run_id", flat=True).distinct()[:_BATCH])
-    resolved = sum([_send(receipt, run_id, actor) for run_id in runs])
-    finished = len(runs) < _BATCH
+    resolved, visited = 0, 0
+    for run_id in runs:
+        resolved += _send(receipt, run_id, actor)
+        visited += 1
+        if time.monotonic() > give_up:
+            break
+    finished = visited == len(runs) < _BATCH
     changes: dict[str, object] = {"resolved": F("resolved") + resolved}
     if finished:
         changes |= {"wake_at": None, "payload": None}
     else:
-        changes |= {"cursor": runs[-1], "wake_at": clock.now_ms() + _LEASE_MS}
+        changes |= {"cursor": runs[visited - 1], "wake_at": clock.now_ms() + _LEASE_MS}
     EventReceipt.objects.filter(pk=receipt.pk).update(**changes)
     return finished
 
