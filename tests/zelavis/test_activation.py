@@ -533,3 +533,12 @@ def test_activate_asks_what_serves_again(scripted: ScriptedAdapter) -> None:
     attempt = activation.activate("alpha", actor="user:ann")
     assert attempt.state == "failed"
     assert states() == ("installed", "deployed", "active", "1.0.0")
+
+
+def test_a_blocked_plugin_can_still_be_uninstalled() -> None:
+    """A block keeps a plugin from serving, not from going."""
+    install()
+    PluginEntry.objects.update(blocked="quarantined")
+    with pytest.raises(PluginBlocked):
+        activation.activate("alpha", actor="user:ann")
+    assert activation.uninstall("alpha", actor="user:ann").state == "inactive"

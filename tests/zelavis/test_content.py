@@ -179,6 +179,29 @@ def test_a_broken_registry_keeps_events_waiting(page: FlatPage, scripted: Script
     assert events.deliver(event.pk, now=event.wake_at) is not None
 
 
+def test_content_is_saved_and_its_event_kept_while_the_registry_cannot_be_read(
+    page: FlatPage, scripted: ScriptedAdapter
+) -> None:
+    """After-hooks of a broken registry wait; a save that must be asked about is refused."""
+    from zelavis import registry
+    from zelavis.errors import RegistryMalformed
+    from zelavis.models import Deployment
+
+    serve("alpha", hooks=["content:afterDelete"])
+    good = Deployment.objects.get().manifest
+    Deployment.objects.update(manifest="{")
+    registry.forget_snapshot()
+    User.objects.create_user("bob")
+    event = HookEvent.objects.get()
+    assert (event.hook, event.state) == ("user:created", "waiting")
+    with pytest.raises(RegistryMalformed):
+        page.save()
+    Deployment.objects.update(manifest=good)
+    assert events.sweep() == 1
+    event.refresh_from_db()
+    assert event.state == "done"
+
+
 def test_a_rejection_in_code_is_an_exception_and_nothing_is_saved(page: FlatPage, scripted: ScriptedAdapter) -> None:
     """Saving outside of the admin raises, with plugin and field."""
     serve("alpha", hooks=[SAVE], capabilities=READ)

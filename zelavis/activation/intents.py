@@ -159,7 +159,8 @@ def uninstall(
 
     def mutate() -> Activation:
         found = _locked(name)
-        _check(found, expected)
+        # A blocked plugin can always go.
+        _check(found, expected, whatever_blocks=True)
         at_work = found.activations.filter(finished_at=None).first()
         leaving = found.serving or (at_work.deployment if at_work else None)
         if found.status != _Entry.Status.INSTALLED and leaving is None:
@@ -341,10 +342,10 @@ def _locked(name: str) -> PluginEntry:
     return entry
 
 
-def _check(entry: PluginEntry, expected: int | None) -> None:
+def _check(entry: PluginEntry, expected: int | None, *, whatever_blocks: bool = False) -> None:
     if expected is not None and entry.revision != expected:
         raise PreconditionFailed(f"The plugin is at revision {entry.revision}.", revision=entry.revision)
-    if entry.blocked:
+    if entry.blocked and not whatever_blocks:
         raise PluginBlocked(f"The plugin {entry.name} is blocked: {entry.blocked}")
 
 

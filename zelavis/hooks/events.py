@@ -11,7 +11,7 @@ from typing import Any
 from django.utils import timezone
 
 from zelavis import doorbell, identifiers, ledger, querysets, registry
-from zelavis.errors import ZelavisError
+from zelavis.errors import RegistryMalformed, ZelavisError
 from zelavis.hooks import chain
 from zelavis.hooks.catalogue import HOOKS
 from zelavis.hooks.firing import FireResult, HookOutcome, call_id, check, find, fire
@@ -44,8 +44,7 @@ def enqueue(
 
     An event from a chain that passed through too many plugins is recorded as dropped, for people to see.
     """
-    listeners = registry.active_for_hook(hook)
-    if not any(not plugin or entry.name == plugin for entry in listeners):
+    if not _listened_to(hook, plugin):
         return None
     check(find(hook), payload)
     moment = now or timezone.now()
@@ -77,6 +76,15 @@ def enqueue(
     else:
         doorbell.ring("zelavis.tasks.deliver_hook", event.pk)
     return event
+
+
+def _listened_to(hook: str, plugin: str) -> bool:
+    try:
+        return any(not plugin or entry.name == plugin for entry in registry.active_for_hook(hook))
+    except RegistryMalformed:
+        # Who listens cannot be known: the event is kept and waits until it can be. What happened has happened.
+        logger.exception("event kept for a registry that cannot be read", extra={"hook": hook})
+        return True
 
 
 def deliver(event_id: str, *, now: datetime | None = None) -> FireResult | None:
