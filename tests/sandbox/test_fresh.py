@@ -43,13 +43,13 @@ def test_memory_that_a_call_grew_is_zero_again() -> None:
 
 
 def test_idle_plugins_cost_no_store(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With 40 plugins deployed, a hook that 5 declare opens 5 stores, and no idle plugin has a program loaded."""
+    """With 20 plugins deployed, a hook that 5 declare opens 5 stores, and no idle plugin has a program loaded."""
     monkeypatch.setattr(runtime, "_runtimes", {})
     artifacts = [
         compiler.deploy(
             f"export default {{ hooks: {{ {'go' if n < 5 else 'other'}: () => {n} }} }};".encode(), kind="javascript"
         )
-        for n in range(40)
+        for n in range(20)
     ]
     opened = []
     new = fast._store_new
