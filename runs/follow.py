@@ -42,6 +42,12 @@ def admit() -> None:
         raise TooManyRequests(f"{MAX_READERS} streams are open; try again soon.", retryAfter=5)
 
 
+def _done() -> None:
+    _readers.release()
+    if not connection.in_atomic_block:
+        close_old_connections()
+
+
 def one(run_id: str, *, after: int = 0, seconds: float = _LONGEST_SECONDS) -> Iterator[str]:
     """Events of one run: ``hello`` with the record, ``journal``, ``stream.chunk``, ``status``, at the end ``end``.
 
@@ -50,8 +56,7 @@ def one(run_id: str, *, after: int = 0, seconds: float = _LONGEST_SECONDS) -> It
     try:
         yield from _paced(_one(run_id, after), seconds)
     finally:
-        _readers.release()
-        close_old_connections()
+        _done()
 
 
 def _one(run_id: str, after: int) -> Iterator[str | None]:
@@ -101,8 +106,7 @@ def every(*, tenant: str = "", seconds: float = _LONGEST_SECONDS) -> Iterator[st
     try:
         yield from _paced(_every(tenant), seconds)
     finally:
-        _readers.release()
-        close_old_connections()
+        _done()
 
 
 def _every(tenant: str) -> Iterator[str | None]:
