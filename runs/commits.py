@@ -27,7 +27,7 @@ def step(held: Held, kind: str, key: str, data: Any) -> None:
     now = clock.now_ms()
     row: list[Any] = [held.id, kind, key, jsontext.dumps(data), held.fence, now]
     if connection.vendor == "postgresql":
-        with connection.cursor() as cursor:
+        with sql.cursor() as cursor:
             cursor.execute(
                 "WITH held AS (UPDATE runs_run SET next_seq = next_seq + 1, claims = 0 "
                 "WHERE id = %s AND fence = %s AND status = 'running' RETURNING next_seq - 1 AS seq) "
@@ -37,7 +37,7 @@ def step(held: Held, kind: str, key: str, data: Any) -> None:
             )
             written = cursor.fetchone()
     else:
-        with transaction.atomic(), connection.cursor() as cursor:
+        with transaction.atomic(), sql.cursor() as cursor:
             cursor.execute(
                 "UPDATE runs_run SET next_seq = next_seq + 1, claims = 0 "
                 "WHERE id = %s AND fence = %s AND status = 'running' RETURNING next_seq - 1",
@@ -58,7 +58,7 @@ def step(held: Held, kind: str, key: str, data: Any) -> None:
 def stream(held: Held, stream_id: str, done: dict[str, Any], chunks: Sequence[dict[str, Any]]) -> None:
     """Journal a stream that an inline body sent completely, with its chunks."""
     now = clock.now_ms()
-    with transaction.atomic(), connection.cursor() as cursor:
+    with transaction.atomic(), sql.cursor() as cursor:
         cursor.execute(
             "UPDATE runs_run SET next_seq = next_seq + %s, claims = 0 "
             "WHERE id = %s AND fence = %s AND status = 'running' RETURNING next_seq",
@@ -101,7 +101,7 @@ def finish(
     now = clock.now_ms()
     error = public_error(error)
     sql.crash_point("before_commit:finish")
-    with transaction.atomic(), connection.cursor() as cursor:
+    with transaction.atomic(), sql.cursor() as cursor:
         if held.parent_id is not None:
             # Ancestors are locked before descendants, everywhere.
             cursor.execute("SELECT id FROM runs_run WHERE id = %s" + sql.lock(), [held.parent_id])
@@ -133,7 +133,7 @@ def park(held: Held, waits: Sequence[Wait], *, response: StepResponse, duration_
     """
     now = clock.now_ms()
     sql.crash_point("before_commit:park")
-    with transaction.atomic(), connection.cursor() as cursor:
+    with transaction.atomic(), sql.cursor() as cursor:
         seen = held.next_seq
         count, buffered, paused = _write(
             cursor, held, now, status=states.WAITING, wake_at=None, response=response, duration_ms=duration_ms
@@ -180,7 +180,7 @@ def retry(held: Held, *, at: int, reason: dict[str, Any], duration_ms: int) -> N
     """Let the run go until ``at``, because its tenant could not be asked."""
     now = clock.now_ms()
     held.attempts += 1
-    with transaction.atomic(), connection.cursor() as cursor:
+    with transaction.atomic(), sql.cursor() as cursor:
         entry = (JournalEntry.RETRY, str(held.attempts), {**reason, "retryAt": at})
         _write(cursor, held, now, status=states.RUNNING, wake_at=at, entries=[entry], duration_ms=duration_ms)
     held.wake_at = at
@@ -190,7 +190,7 @@ def retry(held: Held, *, at: int, reason: dict[str, Any], duration_ms: int) -> N
 
 def give_back(held: Held) -> None:
     """Let the run go to whoever is free: this driver's time is over."""
-    with transaction.atomic(), connection.cursor() as cursor:
+    with transaction.atomic(), sql.cursor() as cursor:
         cursor.execute(
             "UPDATE runs_run SET wake_at = CASE WHEN paused THEN NULL ELSE %s END, lease_owner = '', claims = 0, "
             "invocations = invocations - 1 WHERE id = %s AND fence = %s AND status = 'running'",

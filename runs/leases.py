@@ -45,7 +45,7 @@ def claim(run_id: str, *, now: int | None = None) -> Held | None:
     What is due is resolved in the same transaction: sleeps that ended, waits that timed out.
     """
     moment = clock.now_ms() if now is None else now
-    with transaction.atomic(), connection.cursor() as cursor:
+    with transaction.atomic(), sql.cursor() as cursor:
         cursor.execute(
             "UPDATE runs_run SET fence = fence + 1, lease_owner = %s, wake_at = %s, claims = claims + 1, "
             "invocations = invocations + 1 "

@@ -115,7 +115,7 @@ def start(new: creation.NewRun, *, claim: bool, own_id: bool, now: int) -> Trigg
     """
     sql.crash_point("before_commit:trigger")
     try:
-        with transaction.atomic(), connection.cursor() as cursor:
+        with transaction.atomic(), sql.cursor() as cursor:
             if new.idempotency_key is not None and not own_id:
                 existing = _key(cursor, new, now)
                 if existing is not None:

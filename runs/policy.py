@@ -36,6 +36,8 @@ class Policy:
     max_payload_bytes: int = 512 * 1024
     #: Buffer injections that match nothing yet, instead of the seed's 409 and 400.
     buffer_injections: bool = False
+    #: PostgreSQL keeps the plans of hot statements; off behind a transaction pooler that cannot carry them.
+    prepared_statements: bool = True
     #: Terminal runs older than this are removed; 0 keeps them.
     retention_days: float = 0.0
 

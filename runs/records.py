@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db import connection
-
-from runs import jsontext, states
+from runs import jsontext, sql, states
 from runs.held import COLUMNS, Held
 from runs.models import JournalEntry
 from zelavis.errors import NotFound
@@ -20,7 +18,7 @@ def load(run_id: str, *, tenant: str = "") -> dict[str, Any]:
     Raises:
         NotFound: no such run, or it belongs to another tenant than ``tenant`` (empty: any).
     """
-    with connection.cursor() as cursor:
+    with sql.cursor() as cursor:
         cursor.execute(
             f"SELECT {_SELECT}, d.input, d.output, d.error, d.meta, d.metadata_state "
             "FROM runs_run r JOIN runs_data d ON d.run_id = r.id WHERE r.id = %s",

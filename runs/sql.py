@@ -6,9 +6,31 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from django.db import connection
+from django.db.backends.utils import CursorWrapper
+
+from runs import policy
 
 _ROWS_PER_STATEMENT = 400
 _crash: Callable[[str], None] | None = None
+
+
+def cursor() -> Any:
+    """As ``connection.cursor()``, for statements that every run makes; on PostgreSQL the server keeps their plans.
+
+    Django binds parameters on the client, so PostgreSQL parses and plans each statement anew: 315 µs for a journaled
+    step against 178 µs. Needs a server connection of one's own, or a pooler that knows prepared statements.
+    """
+    if connection.vendor != "postgresql" or not policy.current().prepared_statements:
+        return connection.cursor()
+    import psycopg
+
+    connection.close_if_health_check_failed()
+    connection.ensure_connection()
+    own = connection.connection
+    if own.prepare_threshold is None:
+        # Django's own cursors do not look at it: they have no parameters to prepare.
+        own.prepare_threshold = 3
+    return CursorWrapper(psycopg.Cursor(own), connection)
 
 
 def lock() -> str:
