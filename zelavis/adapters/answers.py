@@ -134,6 +134,27 @@ def read_call(reply: Reply, *, call_id: str) -> CallOutcome:
     )
 
 
+def unanswered(error: ExchangeFailed) -> Answer:
+    """An activation that got no readable answer: asked again when that may help."""
+    return Answer(
+        status="pending" if error.transient else "failed",
+        code=error.code,
+        message=error.message,
+        http_status=error.http_status,
+    )
+
+
+def unanswered_call(error: ExchangeFailed, *, duration_ms: float) -> CallOutcome:
+    """A call that got no readable answer."""
+    return CallOutcome(
+        status="unreachable" if error.transient else "bad_answer",
+        error_name="WorkerError",
+        error_message=error.message,
+        error_code=error.code,
+        duration_ms=duration_ms,
+    )
+
+
 def _is_count(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1 << 53
 

@@ -152,13 +152,7 @@ class CloudflareAdapter:
                 )
             return answers.read_call(reply, call_id=call.id)
         except ExchangeFailed as error:
-            return CallOutcome(
-                status="unreachable" if error.transient else "bad_answer",
-                error_name="WorkerError",
-                error_message=error.message,
-                error_code=error.code,
-                duration_ms=_since(started),
-            )
+            return answers.unanswered_call(error, duration_ms=_since(started))
 
     def _ask(self, order: Order) -> Answer:
         script = script_name(order.name, order.entry_digest)
@@ -167,12 +161,7 @@ class CloudflareAdapter:
                 script, ACTIVATE, standard_request(order), key=order.activation, timeout_ms=ACTIVATE_TIMEOUT_MS
             )
         except ExchangeFailed as error:
-            return Answer(
-                status="pending" if error.transient else "failed",
-                code=error.code,
-                message=error.message,
-                http_status=error.http_status,
-            )
+            return answers.unanswered(error)
         return answers.read_activation(reply, worker=script)
 
     def _take_away(self, order: Order) -> list[str]:

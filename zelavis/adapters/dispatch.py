@@ -129,12 +129,7 @@ class DispatchAdapter:
         try:
             reply = send(worker, ACTIVATE, standard_request(order), message_id=order.activation)
         except ExchangeFailed as error:
-            return Answer(
-                status="pending" if error.transient else "failed",
-                code=error.code,
-                message=error.message,
-                http_status=error.http_status,
-            )
+            return answers.unanswered(error)
         answer = answers.read_activation(reply, worker=worker.name)
         if answer.status == "active" and order.action == "uninstall" and order.purge and worker.takes_uploads:
             return self._purge(order, worker, answer)
@@ -166,13 +161,7 @@ class DispatchAdapter:
             reply = send(worker, CALL, document, message_id=call.id, timeout_ms=call.deadline_ms + 1000)
             return answers.read_call(reply, call_id=call.id)
         except ExchangeFailed as error:
-            return CallOutcome(
-                status="unreachable" if error.transient else "bad_answer",
-                error_name="WorkerError",
-                error_message=error.message,
-                error_code=error.code,
-                duration_ms=_since(started),
-            )
+            return answers.unanswered_call(error, duration_ms=_since(started))
 
 
 def _worker(worker: DispatchWorker | None, plugin: str) -> DispatchWorker:

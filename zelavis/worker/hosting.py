@@ -20,7 +20,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from sandbox.models import Invocation
-from zelavis import active, identifiers, registry
+from zelavis import active, identifiers, ledger, registry
 from zelavis.activation import data
 from zelavis.active import ActiveEntry
 from zelavis.adapters.base import Answer, Call, CallOutcome, Order
@@ -193,35 +193,11 @@ def _unused_id(call_id: str, now_ms: int) -> tuple[str, CallOutcome | None]:
     """
     candidate = call_id
     for delivery in range(2, DELIVERIES + 2):
-        row = Invocation.objects.filter(pk=candidate).first()
-        if row is None:
-            return candidate, None
-        if row.status != "busy":
-            return candidate, _stored(row)
+        known = ledger.find(candidate)
+        if known is not None or not Invocation.objects.filter(pk=candidate).exists():
+            return candidate, known
         candidate = identifiers.derive("inv", call_id, str(delivery), now_ms=now_ms)
     return candidate, CallOutcome(status="busy", error_message="No slot became free in any delivery.")
-
-
-def _stored(row: Invocation) -> CallOutcome:
-    """What the ledger knows of a call. A result or an error too long for it is left out: the call is not run again."""
-    result, error = _loaded(row.result), _loaded(row.error) or {}
-    return CallOutcome(
-        status=row.status,
-        result=result,
-        error_name=str(error.get("name", "")),
-        error_message=str(error.get("message", "")),
-        error_code=str(error.get("code", "")),
-        duration_ms=row.duration_ms,
-        memory_bytes=row.memory_bytes,
-        host_calls=row.host_calls,
-    )
-
-
-def _loaded(text: str) -> Any:
-    try:
-        return json.loads(text) if text else None
-    except ValueError:
-        return None
 
 
 def _grants(row: HostedPlugin) -> dict[str, Any]:

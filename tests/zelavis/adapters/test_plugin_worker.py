@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
 from sandbox.models import Invocation, PluginValue
 from tests.server import ROOT, environment, eventually, free_port
@@ -26,7 +27,7 @@ from zelavis import activation, errors, hooks, registry, signing
 from zelavis.adapters.base import Answer, CallOutcome, DeployRefused
 from zelavis.adapters.dispatch import DispatchAdapter
 from zelavis.models import DispatchWorker
-from zelavis.worker import upkeep
+from zelavis.worker import hosting, upkeep
 from zelavis.worker.replays import KEEP_SECONDS, Answers
 
 SOURCE = b"""
@@ -487,3 +488,26 @@ def test_a_worker_that_is_away_keeps_the_version_before_serving(
     assert hooks.fire("content:afterSave", page).outcomes[0].status == "unreachable"
     DispatchWorker.objects.filter(pk=worker.pk).update(base_url=f"http://127.0.0.1:{process.port}")
     assert hooks.fire("content:afterSave", page).outcomes[0].status == "ok"
+
+
+@pytest.mark.django_db
+def test_a_call_that_found_no_slot_runs_when_it_comes_again() -> None:
+    """A busy row is not a call that ran: each delivery takes the next id, and an id that ran is answered for."""
+    values = {
+        "plugin": "p",
+        "version": "1",
+        "digest": "d",
+        "hook": "cron",
+        "duration_ms": 1.0,
+        "created_at": timezone.now(),
+    }
+    assert hosting._unused_id("inv_a", 1) == ("inv_a", None)
+    Invocation.objects.create(id="inv_a", status="busy", **values)
+    second, known = hosting._unused_id("inv_a", 1)
+    assert second != "inv_a"
+    assert known is None
+    Invocation.objects.create(id=second, status="ok", result="7", **values)
+    assert hosting._unused_id("inv_a", 1)[0] == second
+    outcome = hosting._unused_id("inv_a", 1)[1]
+    assert outcome is not None
+    assert (outcome.status, outcome.result) == ("ok", 7)
