@@ -11,14 +11,13 @@ from datetime import datetime, timedelta
 from django.db import transaction
 from django.utils import timezone
 
-from marketplace import approvals, blobs, feed, history, listings, ports, publishers, reaudit, states
+from marketplace import approvals, blobs, feed, history, listings, ports, publishers, reasons, reaudit, states
 from marketplace.actors import Actor
 from marketplace.audit import rows
 from marketplace.errors import (
     AuditNotPassed,
     DigestMismatch,
     OwnRelease,
-    ReasonRequired,
     ReleaseNotFound,
     ReviewConflict,
     WrongState,
@@ -28,7 +27,6 @@ from zelavis.errors import InvalidRequest
 
 #: A claim that nobody used for this long is anybody's.
 CLAIM_LASTS = timedelta(hours=8)
-MAX_REASON = 5000
 #: Verbs that decide; a live claim keeps others from them.
 _DECISIONS = {"approve", "reject", "request_changes", "claim", "unclaim"}
 #: Verb → what feed and listeners are told.
@@ -83,13 +81,11 @@ def act(
     verb = states.VERBS.get(verb_name)
     if verb is None:
         raise InvalidRequest(f"There is no verb {verb_name[:40]!r}. Verbs: {', '.join(states.VERBS)}.")
-    text = reason.strip()
-    if len(text) > MAX_REASON:
-        raise InvalidRequest(f"A reason has at most {MAX_REASON:,} characters.")
+    text = reasons.read(reason)
     seen = find(release if isinstance(release, str) else release.pk)
     _check_actor(seen, verb, actor)
-    if verb.reason and not text:
-        raise ReasonRequired(f"{verb.label}: say why.")
+    if verb.reason:
+        reasons.read(text, needed=verb.label)
     if verb_name == "approve" or (verb_name in ("release", "unyank") and seen.approved_digest):
         # Outside of the transaction: bytes that changed or rules that are newer than the audit are found here.
         reaudit.if_stale(seen)

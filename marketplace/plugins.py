@@ -9,9 +9,9 @@ from datetime import datetime
 from django.db import transaction
 from django.utils import timezone
 
-from marketplace import curation, feed, ports, publishers
+from marketplace import curation, feed, ports, publishers, reasons
 from marketplace.actors import Actor
-from marketplace.errors import PluginNotFound, ReasonRequired, WrongState
+from marketplace.errors import PluginNotFound, WrongState
 from marketplace.models import Plugin, Release, ReleaseState
 from zelavis import audit
 from zelavis.errors import InvalidRequest, ZelavisError
@@ -122,12 +122,13 @@ def act(
     if verb is None:
         raise InvalidRequest(f"There is no verb {name[:40]!r}. Verbs: {', '.join(VERBS)}.")
     actor.require(verb.permission)
-    if not reason.strip():
-        raise ReasonRequired(f"{verb.label}: say why.")
+    reason = reasons.read(reason, needed=verb.label)
+    if "\0" in value:
+        raise InvalidRequest("A value holds no NUL character.")
     if name == "transfer":
         from marketplace import transfers
 
-        return transfers.decree(plugin, publishers.get(value.strip()), actor=actor, reason=reason.strip(), now=moment)
+        return transfers.decree(plugin, publishers.get(value.strip()), actor=actor, reason=reason, now=moment)
     with transaction.atomic():
         row = Plugin.objects.select_for_update().get(pk=plugin.pk)
         if row.state not in verb.source:
@@ -144,11 +145,9 @@ def act(
             row.source = name
         row.updated_at = moment
         row.save()
-        audit.record(
-            f"plugin.{name}", target=f"plugin:{row.name}", actor=actor.name, reason=reason.strip(), changes=changes
-        )
+        audit.record(f"plugin.{name}", target=f"plugin:{row.name}", actor=actor.name, reason=reason, changes=changes)
     if name == "takedown":
-        _take_down_releases(row, actor=actor, reason=reason.strip(), now=moment)
+        _take_down_releases(row, actor=actor, reason=reason, now=moment)
     return row
 
 

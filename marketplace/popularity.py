@@ -18,7 +18,7 @@ from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
-from marketplace import publishers
+from marketplace import publishers, reasons
 from marketplace.actors import Actor
 from marketplace.errors import RatingRefused
 from marketplace.models import Download, Install, Plugin, Rating, Release
@@ -127,8 +127,7 @@ def rate(plugin: Plugin, *, stars: int, text: str, actor: Actor, now: datetime |
 def hide(rating: Rating, *, hidden: bool, actor: Actor, reason: str) -> None:
     """A curator hides a rating, or shows it again."""
     actor.require("marketplace.review_release")
-    if not reason.strip():
-        raise InvalidRequest("Hiding a rating needs a reason.")
+    reason = reasons.read(reason, needed="Hiding a rating")
     with transaction.atomic():
         Rating.objects.filter(pk=rating.pk).update(hidden=hidden)
         _sum(rating.plugin)
@@ -136,7 +135,7 @@ def hide(rating: Rating, *, hidden: bool, actor: Actor, reason: str) -> None:
             "rating.hide" if hidden else "rating.show",
             target=f"plugin:{rating.plugin.name}",
             actor=actor.name,
-            reason=reason.strip(),
+            reason=reason,
         )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from marketplace import ports
+from marketplace import ports, reasons
 from marketplace.actors import Actor
 from marketplace.errors import (
     NotAMember,
@@ -261,8 +261,9 @@ def set_state(publisher: Publisher, *, state: str, verified: bool | None = None,
         NotPermitted: without the permission. InvalidRequest: no reason or no such state.
     """
     actor.require("marketplace.verify_publisher")
-    if not reason.strip() or state not in Publisher.State.values:
-        raise InvalidRequest("This needs a state and a reason.")
+    reason = reasons.read(reason, needed="This")
+    if state not in Publisher.State.values:
+        raise InvalidRequest(f"A state is one of {', '.join(Publisher.State.values)}.")
     with transaction.atomic():
         before = Publisher.objects.select_for_update().get(pk=publisher.pk)
         changes = {"state": [before.state, state]}
@@ -277,6 +278,6 @@ def set_state(publisher: Publisher, *, state: str, verified: bool | None = None,
             "publisher.state",
             target=f"publisher:{publisher.slug}",
             actor=actor.name,
-            reason=reason.strip(),
+            reason=reason,
             changes={name: pair for name, pair in changes.items() if pair[0] != pair[1]},
         )

@@ -7,9 +7,9 @@ from datetime import datetime
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from marketplace import publishers
+from marketplace import publishers, reasons
 from marketplace.actors import Actor
-from marketplace.errors import ReasonRequired, TransferNotFound
+from marketplace.errors import TransferNotFound
 from marketplace.models import Plugin, Publisher, Release, ReleaseState, Transfer
 from zelavis import audit
 from zelavis.errors import Conflict
@@ -23,8 +23,7 @@ def offer(plugin: Plugin, target: Publisher, *, actor: Actor, reason: str, now: 
     """
     publishers.require_member(plugin.publisher, actor, owner=True)
     publishers.require_active(target)
-    if not reason.strip():
-        raise ReasonRequired("Say why the plugin changes hands.")
+    reason = reasons.read(reason, needed="A transfer")
     if target.pk == plugin.publisher_id:
         raise Conflict(f"{plugin.name} belongs to {target.slug}.")
     try:
@@ -33,7 +32,7 @@ def offer(plugin: Plugin, target: Publisher, *, actor: Actor, reason: str, now: 
                 plugin=plugin,
                 source=plugin.publisher,
                 target=target,
-                reason=reason.strip(),
+                reason=reason,
                 offered_by=actor.name,
                 created_at=now or timezone.now(),
             )

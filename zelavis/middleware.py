@@ -11,7 +11,7 @@ from django.http.response import HttpResponseBase
 
 from zelavis import identifiers
 from zelavis.api import problems
-from zelavis.errors import RouteNotFound, ZelavisError
+from zelavis.errors import InvalidRequest, RouteNotFound, ZelavisError
 from zelavis.logs import request_id
 
 logger = logging.getLogger("zelavis.request")
@@ -75,6 +75,9 @@ class ProblemMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        # No name has a NUL, and PostgreSQL refuses a query that looks for one.
+        if "\0" in request.path or "%00" in request.META.get("QUERY_STRING", ""):
+            return problems.response(InvalidRequest("A path or a parameter holds a NUL character."), request)
         response = self.get_response(request)
         if (
             response.status_code == 404

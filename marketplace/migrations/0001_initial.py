@@ -9,7 +9,6 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
@@ -18,497 +17,837 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.CreateModel(
-            name='Blob',
+            name="Blob",
             fields=[
-                ('digest', models.CharField(max_length=64, primary_key=True, serialize=False)),
-                ('size', models.PositiveIntegerField()),
-                ('content', models.BinaryField()),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
+                ("digest", models.CharField(max_length=64, primary_key=True, serialize=False)),
+                ("size", models.PositiveIntegerField()),
+                ("content", models.BinaryField()),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
             ],
         ),
         migrations.CreateModel(
-            name='FeedEntry',
+            name="FeedEntry",
             fields=[
-                ('serial', models.BigAutoField(primary_key=True, serialize=False)),
-                ('plugin', models.CharField(max_length=64)),
-                ('version', models.CharField(max_length=64)),
-                ('digest', models.CharField(max_length=64)),
-                ('action', models.CharField(max_length=20)),
-                ('reason', models.CharField(max_length=500)),
-                ('created_at', models.DateTimeField()),
+                ("serial", models.BigAutoField(primary_key=True, serialize=False)),
+                ("plugin", models.CharField(max_length=64)),
+                ("version", models.CharField(max_length=64)),
+                ("digest", models.CharField(max_length=64)),
+                ("action", models.CharField(max_length=20)),
+                ("reason", models.CharField(max_length=500)),
+                ("created_at", models.DateTimeField()),
             ],
             options={
-                'verbose_name_plural': 'feed entries',
-                'ordering': ['serial'],
+                "verbose_name_plural": "feed entries",
+                "ordering": ["serial"],
             },
         ),
         migrations.CreateModel(
-            name='FeedSource',
+            name="FeedSource",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=64, unique=True)),
-                ('url', models.URLField(max_length=500)),
-                ('public_key', models.CharField(max_length=60)),
-                ('policy', models.CharField(choices=[('closed', 'Closed'), ('open', 'Open')], default='closed', max_length=10)),
-                ('grace_seconds', models.PositiveIntegerField(default=604800)),
-                ('every_seconds', models.PositiveIntegerField(default=300)),
-                ('enabled', models.BooleanField(default=True)),
-                ('serial', models.BigIntegerField(default=0, editable=False)),
-                ('expires_at', models.DateTimeField(blank=True, editable=False, null=True)),
-                ('document', models.TextField(blank=True, editable=False)),
-                ('fetched_at', models.DateTimeField(blank=True, editable=False, null=True)),
-                ('wake_at', models.DateTimeField(blank=True, db_index=True, editable=False, null=True)),
-                ('outcome', models.CharField(blank=True, editable=False, max_length=20)),
-                ('detail', models.CharField(blank=True, editable=False, max_length=300)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("name", models.CharField(max_length=64, unique=True)),
+                ("url", models.URLField(max_length=500)),
+                ("public_key", models.CharField(max_length=60)),
+                (
+                    "policy",
+                    models.CharField(choices=[("closed", "Closed"), ("open", "Open")], default="closed", max_length=10),
+                ),
+                ("grace_seconds", models.PositiveIntegerField(default=604800)),
+                ("every_seconds", models.PositiveIntegerField(default=300)),
+                ("enabled", models.BooleanField(default=True)),
+                ("serial", models.BigIntegerField(default=0, editable=False)),
+                ("expires_at", models.DateTimeField(blank=True, editable=False, null=True)),
+                ("document", models.TextField(blank=True, editable=False)),
+                ("fetched_at", models.DateTimeField(blank=True, editable=False, null=True)),
+                ("wake_at", models.DateTimeField(blank=True, db_index=True, editable=False, null=True)),
+                ("outcome", models.CharField(blank=True, editable=False, max_length=20)),
+                ("detail", models.CharField(blank=True, editable=False, max_length=300)),
             ],
             options={
-                'ordering': ['name'],
+                "ordering": ["name"],
             },
         ),
         migrations.CreateModel(
-            name='Publisher',
+            name="Publisher",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('slug', models.CharField(max_length=64, unique=True)),
-                ('name', models.CharField(max_length=100)),
-                ('website', models.URLField(blank=True)),
-                ('verified', models.BooleanField(default=False)),
-                ('state', models.CharField(choices=[('active', 'Active'), ('suspended', 'Suspended')], default='active', editable=False, max_length=20)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("slug", models.CharField(max_length=64, unique=True)),
+                ("name", models.CharField(max_length=100)),
+                ("website", models.URLField(blank=True)),
+                ("verified", models.BooleanField(default=False)),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[("active", "Active"), ("suspended", "Suspended")],
+                        default="active",
+                        editable=False,
+                        max_length=20,
+                    ),
+                ),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
             ],
             options={
-                'ordering': ['slug'],
-                'permissions': [('verify_publisher', 'Can verify and suspend publishers')],
+                "ordering": ["slug"],
+                "permissions": [("verify_publisher", "Can verify and suspend publishers")],
             },
         ),
         migrations.CreateModel(
-            name='Plugin',
+            name="Plugin",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=64, unique=True)),
-                ('skeleton', models.CharField(db_index=True, editable=False, max_length=64)),
-                ('source', models.CharField(choices=[('official', 'Official'), ('community', 'Community')], default='community', max_length=20)),
-                ('state', models.CharField(choices=[('listed', 'Listed'), ('delisted', 'Delisted'), ('removed', 'Removed')], default='listed', editable=False, max_length=20)),
-                ('title', models.CharField(blank=True, max_length=100)),
-                ('description', models.TextField(blank=True)),
-                ('license', models.CharField(blank=True, max_length=100)),
-                ('ownership', models.PositiveIntegerField(default=1, editable=False)),
-                ('transferred_at', models.DateTimeField(blank=True, editable=False, null=True)),
-                ('deprecation', models.CharField(blank=True, max_length=500)),
-                ('downloads', models.PositiveBigIntegerField(default=0, editable=False)),
-                ('installs', models.PositiveIntegerField(default=0, editable=False)),
-                ('rating_sum', models.PositiveIntegerField(default=0, editable=False)),
-                ('rating_count', models.PositiveIntegerField(default=0, editable=False)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('updated_at', models.DateTimeField(auto_now_add=True)),
-                ('publisher', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='plugins', to='marketplace.publisher')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("name", models.CharField(max_length=64, unique=True)),
+                ("skeleton", models.CharField(db_index=True, editable=False, max_length=64)),
+                (
+                    "source",
+                    models.CharField(
+                        choices=[("official", "Official"), ("community", "Community")],
+                        default="community",
+                        max_length=20,
+                    ),
+                ),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[("listed", "Listed"), ("delisted", "Delisted"), ("removed", "Removed")],
+                        default="listed",
+                        editable=False,
+                        max_length=20,
+                    ),
+                ),
+                ("title", models.CharField(blank=True, max_length=100)),
+                ("description", models.TextField(blank=True)),
+                ("license", models.CharField(blank=True, max_length=100)),
+                ("ownership", models.PositiveIntegerField(default=1, editable=False)),
+                ("transferred_at", models.DateTimeField(blank=True, editable=False, null=True)),
+                ("deprecation", models.CharField(blank=True, max_length=500)),
+                ("downloads", models.PositiveBigIntegerField(default=0, editable=False)),
+                ("installs", models.PositiveIntegerField(default=0, editable=False)),
+                ("rating_sum", models.PositiveIntegerField(default=0, editable=False)),
+                ("rating_count", models.PositiveIntegerField(default=0, editable=False)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("updated_at", models.DateTimeField(auto_now_add=True)),
+                (
+                    "publisher",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="plugins", to="marketplace.publisher"
+                    ),
+                ),
             ],
             options={
-                'ordering': ['name'],
-                'permissions': [('transfer_plugin', 'Can transfer plugins to another publisher'), ('takedown_plugin', 'Can take plugins down')],
+                "ordering": ["name"],
+                "permissions": [
+                    ("transfer_plugin", "Can transfer plugins to another publisher"),
+                    ("takedown_plugin", "Can take plugins down"),
+                ],
             },
         ),
         migrations.CreateModel(
-            name='PublisherKey',
+            name="PublisherKey",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('key_id', models.CharField(max_length=16, unique=True)),
-                ('public_key', models.CharField(max_length=60)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('expires_at', models.DateTimeField(blank=True, null=True)),
-                ('revoked_at', models.DateTimeField(blank=True, null=True)),
-                ('publisher', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='keys', to='marketplace.publisher')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("key_id", models.CharField(max_length=16, unique=True)),
+                ("public_key", models.CharField(max_length=60)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("expires_at", models.DateTimeField(blank=True, null=True)),
+                ("revoked_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "publisher",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="keys", to="marketplace.publisher"
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='PublisherToken',
+            name="PublisherToken",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('prefix', models.CharField(max_length=8, unique=True)),
-                ('name', models.CharField(max_length=100)),
-                ('created_by', models.CharField(max_length=200)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('expires_at', models.DateTimeField()),
-                ('revoked_at', models.DateTimeField(blank=True, null=True)),
-                ('plugin', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.CASCADE, to='marketplace.plugin')),
-                ('publisher', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='tokens', to='marketplace.publisher')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("prefix", models.CharField(max_length=8, unique=True)),
+                ("name", models.CharField(max_length=100)),
+                ("created_by", models.CharField(max_length=200)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("expires_at", models.DateTimeField()),
+                ("revoked_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "plugin",
+                    models.ForeignKey(
+                        blank=True, null=True, on_delete=django.db.models.deletion.CASCADE, to="marketplace.plugin"
+                    ),
+                ),
+                (
+                    "publisher",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="tokens", to="marketplace.publisher"
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Release',
+            name="Release",
             fields=[
-                ('id', models.CharField(default=marketplace.models.releases._make_id, editable=False, max_length=40, primary_key=True, serialize=False)),
-                ('version', models.CharField(max_length=64)),
-                ('version_sort', models.CharField(max_length=320)),
-                ('digest', models.CharField(db_index=True, max_length=64)),
-                ('entry_digest', models.CharField(db_index=True, max_length=64)),
-                ('kind', models.CharField(max_length=20)),
-                ('size', models.PositiveIntegerField()),
-                ('manifest_text', models.TextField()),
-                ('specifier', models.CharField(blank=True, max_length=500)),
-                ('inspection_text', models.TextField(default='{}')),
-                ('readme', models.TextField(blank=True)),
-                ('changelog', models.TextField(blank=True)),
-                ('risk', models.CharField(max_length=10)),
-                ('delta_text', models.TextField(default='{}')),
-                ('signature', models.CharField(blank=True, max_length=120)),
-                ('state', models.CharField(choices=[('submitted', 'Submitted'), ('in_review', 'In Review'), ('changes_requested', 'Changes Requested'), ('approved', 'Approved'), ('rejected', 'Rejected'), ('quarantined', 'Quarantined'), ('yanked', 'Yanked'), ('withdrawn', 'Withdrawn'), ('removed', 'Removed')], default='submitted', max_length=20)),
-                ('revision', models.PositiveIntegerField(default=1)),
-                ('submitted_actor', models.CharField(max_length=200)),
-                ('submitted_at', models.DateTimeField()),
-                ('state_changed_at', models.DateTimeField()),
-                ('claimed_by', models.CharField(blank=True, max_length=200)),
-                ('claimed_at', models.DateTimeField(blank=True, null=True)),
-                ('author_seconds', models.PositiveIntegerField(default=0)),
-                ('audit_state', models.CharField(db_index=True, default='pending', max_length=20)),
-                ('audit_rules', models.CharField(blank=True, db_index=True, max_length=64)),
-                ('audited_digest', models.CharField(blank=True, max_length=64)),
-                ('approved_digest', models.CharField(blank=True, max_length=64)),
-                ('approved_at', models.DateTimeField(blank=True, null=True)),
-                ('record_text', models.TextField(blank=True)),
-                ('record_signature', models.CharField(blank=True, max_length=120)),
-                ('downloads', models.PositiveBigIntegerField(default=0)),
-                ('icon', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='marketplace.blob')),
-                ('plugin', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='releases', to='marketplace.plugin')),
-                ('publisher', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='releases', to='marketplace.publisher')),
-                ('signed_by', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='marketplace.publisherkey')),
-                ('submitted_by', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
+                (
+                    "id",
+                    models.CharField(
+                        default=marketplace.models.releases._make_id,
+                        editable=False,
+                        max_length=40,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                ("version", models.CharField(max_length=64)),
+                ("version_sort", models.CharField(max_length=320)),
+                ("digest", models.CharField(db_index=True, max_length=64)),
+                ("entry_digest", models.CharField(db_index=True, max_length=64)),
+                ("kind", models.CharField(max_length=20)),
+                ("size", models.PositiveIntegerField()),
+                ("manifest_text", models.TextField()),
+                ("specifier", models.CharField(blank=True, max_length=500)),
+                ("inspection_text", models.TextField(default="{}")),
+                ("readme", models.TextField(blank=True)),
+                ("changelog", models.TextField(blank=True)),
+                ("risk", models.CharField(max_length=10)),
+                ("delta_text", models.TextField(default="{}")),
+                ("signature", models.CharField(blank=True, max_length=120)),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("submitted", "Submitted"),
+                            ("in_review", "In Review"),
+                            ("changes_requested", "Changes Requested"),
+                            ("approved", "Approved"),
+                            ("rejected", "Rejected"),
+                            ("quarantined", "Quarantined"),
+                            ("yanked", "Yanked"),
+                            ("withdrawn", "Withdrawn"),
+                            ("removed", "Removed"),
+                        ],
+                        default="submitted",
+                        max_length=20,
+                    ),
+                ),
+                ("revision", models.PositiveIntegerField(default=1)),
+                ("submitted_actor", models.CharField(max_length=200)),
+                ("submitted_at", models.DateTimeField()),
+                ("state_changed_at", models.DateTimeField()),
+                ("claimed_by", models.CharField(blank=True, max_length=200)),
+                ("claimed_at", models.DateTimeField(blank=True, null=True)),
+                ("author_seconds", models.PositiveIntegerField(default=0)),
+                ("audit_state", models.CharField(db_index=True, default="pending", max_length=20)),
+                ("audit_rules", models.CharField(blank=True, db_index=True, max_length=64)),
+                ("audited_digest", models.CharField(blank=True, max_length=64)),
+                ("approved_digest", models.CharField(blank=True, max_length=64)),
+                ("approved_at", models.DateTimeField(blank=True, null=True)),
+                ("record_text", models.TextField(blank=True)),
+                ("record_signature", models.CharField(blank=True, max_length=120)),
+                ("downloads", models.PositiveBigIntegerField(default=0)),
+                (
+                    "icon",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="marketplace.blob",
+                    ),
+                ),
+                (
+                    "plugin",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="releases", to="marketplace.plugin"
+                    ),
+                ),
+                (
+                    "publisher",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="releases", to="marketplace.publisher"
+                    ),
+                ),
+                (
+                    "signed_by",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="marketplace.publisherkey",
+                    ),
+                ),
+                (
+                    "submitted_by",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-submitted_at', '-id'],
-                'permissions': [('review_release', 'Can claim, comment on, request changes to, approve and reject releases'), ('quarantine_release', 'Can quarantine releases and release them from quarantine'), ('yank_release', 'Can yank approved releases'), ('takedown_release', 'Can take releases down')],
+                "ordering": ["-submitted_at", "-id"],
+                "permissions": [
+                    ("review_release", "Can claim, comment on, request changes to, approve and reject releases"),
+                    ("quarantine_release", "Can quarantine releases and release them from quarantine"),
+                    ("yank_release", "Can yank approved releases"),
+                    ("takedown_release", "Can take releases down"),
+                ],
             },
         ),
         migrations.AddField(
-            model_name='plugin',
-            name='latest',
-            field=models.ForeignKey(blank=True, editable=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='marketplace.release'),
+            model_name="plugin",
+            name="latest",
+            field=models.ForeignKey(
+                blank=True,
+                editable=False,
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="+",
+                to="marketplace.release",
+            ),
         ),
         migrations.CreateModel(
-            name='Install',
+            name="Install",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('site', models.CharField(max_length=64)),
-                ('first_at', models.DateTimeField()),
-                ('last_at', models.DateTimeField()),
-                ('user', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('plugin', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='install_rows', to='marketplace.plugin')),
-                ('release', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to='marketplace.release')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("site", models.CharField(max_length=64)),
+                ("first_at", models.DateTimeField()),
+                ("last_at", models.DateTimeField()),
+                (
+                    "user",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "plugin",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="install_rows",
+                        to="marketplace.plugin",
+                    ),
+                ),
+                (
+                    "release",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="+", to="marketplace.release"
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Finding',
+            name="Finding",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('digest', models.CharField(max_length=64)),
-                ('rule', models.CharField(max_length=60)),
-                ('severity', models.CharField(choices=[('error', 'Error'), ('warning', 'Warning'), ('notice', 'Notice')], max_length=10)),
-                ('place', models.CharField(blank=True, max_length=300)),
-                ('message', models.CharField(max_length=500)),
-                ('advice', models.CharField(blank=True, max_length=500)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('release', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='findings', to='marketplace.release')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("digest", models.CharField(max_length=64)),
+                ("rule", models.CharField(max_length=60)),
+                (
+                    "severity",
+                    models.CharField(
+                        choices=[("error", "Error"), ("warning", "Warning"), ("notice", "Notice")], max_length=10
+                    ),
+                ),
+                ("place", models.CharField(blank=True, max_length=300)),
+                ("message", models.CharField(max_length=500)),
+                ("advice", models.CharField(blank=True, max_length=500)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                (
+                    "release",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="findings", to="marketplace.release"
+                    ),
+                ),
             ],
             options={
-                'ordering': ['id'],
+                "ordering": ["id"],
             },
         ),
         migrations.CreateModel(
-            name='Download',
+            name="Download",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('day', models.DateField()),
-                ('subject', models.CharField(max_length=64)),
-                ('release', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to='marketplace.release')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("day", models.DateField()),
+                ("subject", models.CharField(max_length=64)),
+                (
+                    "release",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="+", to="marketplace.release"
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='CheckResult',
+            name="CheckResult",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('digest', models.CharField(max_length=64)),
-                ('family', models.CharField(max_length=40)),
-                ('outcome', models.CharField(choices=[('pass', 'Pass'), ('fail', 'Fail'), ('inconclusive', 'Inconclusive')], max_length=20)),
-                ('rules', models.CharField(max_length=64)),
-                ('detail', models.CharField(blank=True, max_length=500)),
-                ('duration_ms', models.PositiveIntegerField(default=0)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('release', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='checks', to='marketplace.release')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("digest", models.CharField(max_length=64)),
+                ("family", models.CharField(max_length=40)),
+                (
+                    "outcome",
+                    models.CharField(
+                        choices=[("pass", "Pass"), ("fail", "Fail"), ("inconclusive", "Inconclusive")], max_length=20
+                    ),
+                ),
+                ("rules", models.CharField(max_length=64)),
+                ("detail", models.CharField(blank=True, max_length=500)),
+                ("duration_ms", models.PositiveIntegerField(default=0)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                (
+                    "release",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="checks", to="marketplace.release"
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-id'],
+                "ordering": ["-id"],
             },
         ),
         migrations.CreateModel(
-            name='Approval',
+            name="Approval",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('digest', models.CharField(max_length=64)),
-                ('identity', models.CharField(max_length=200)),
-                ('reason', models.TextField()),
-                ('created_at', models.DateTimeField()),
-                ('release', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='approvals', to='marketplace.release')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("digest", models.CharField(max_length=64)),
+                ("identity", models.CharField(max_length=200)),
+                ("reason", models.TextField()),
+                ("created_at", models.DateTimeField()),
+                (
+                    "release",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="approvals", to="marketplace.release"
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='ReviewEvent',
+            name="ReviewEvent",
             fields=[
-                ('id', models.CharField(default=marketplace.models.reviews._make_event_id, editable=False, max_length=40, primary_key=True, serialize=False)),
-                ('verb', models.CharField(max_length=40)),
-                ('actor', models.CharField(max_length=200)),
-                ('text', models.TextField(blank=True)),
-                ('before', models.CharField(blank=True, max_length=20)),
-                ('after', models.CharField(blank=True, max_length=20)),
-                ('digest', models.CharField(max_length=64)),
-                ('public', models.BooleanField(default=True)),
-                ('created_at', models.DateTimeField()),
-                ('release', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='events', to='marketplace.release')),
+                (
+                    "id",
+                    models.CharField(
+                        default=marketplace.models.reviews._make_event_id,
+                        editable=False,
+                        max_length=40,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                ("verb", models.CharField(max_length=40)),
+                ("actor", models.CharField(max_length=200)),
+                ("text", models.TextField(blank=True)),
+                ("before", models.CharField(blank=True, max_length=20)),
+                ("after", models.CharField(blank=True, max_length=20)),
+                ("digest", models.CharField(max_length=64)),
+                ("public", models.BooleanField(default=True)),
+                ("created_at", models.DateTimeField()),
+                (
+                    "release",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="events", to="marketplace.release"
+                    ),
+                ),
             ],
             options={
-                'ordering': ['created_at', 'id'],
+                "ordering": ["created_at", "id"],
             },
         ),
         migrations.CreateModel(
-            name='Rollout',
+            name="Rollout",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('state', models.CharField(choices=[('running', 'Running'), ('halted', 'Halted'), ('completed', 'Completed'), ('cancelled', 'Cancelled')], default='running', max_length=20)),
-                ('percent', models.PositiveSmallIntegerField()),
-                ('stages', models.CharField(blank=True, max_length=100)),
-                ('stage_hours', models.PositiveSmallIntegerField(default=6)),
-                ('minimum_calls', models.PositiveIntegerField(default=20)),
-                ('tolerance', models.PositiveSmallIntegerField(default=5)),
-                ('baseline_calls', models.PositiveBigIntegerField(default=0)),
-                ('baseline_failures', models.PositiveBigIntegerField(default=0)),
-                ('candidate_calls', models.PositiveBigIntegerField(default=0)),
-                ('candidate_failures', models.PositiveBigIntegerField(default=0)),
-                ('actor', models.CharField(max_length=200)),
-                ('reason', models.CharField(max_length=500)),
-                ('outcome', models.CharField(blank=True, max_length=500)),
-                ('started_at', models.DateTimeField()),
-                ('wake_at', models.DateTimeField(blank=True, db_index=True, null=True)),
-                ('ended_at', models.DateTimeField(blank=True, null=True)),
-                ('baseline', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='marketplace.release')),
-                ('candidate', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='marketplace.release')),
-                ('plugin', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='rollouts', to='marketplace.plugin')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("running", "Running"),
+                            ("halted", "Halted"),
+                            ("completed", "Completed"),
+                            ("cancelled", "Cancelled"),
+                        ],
+                        default="running",
+                        max_length=20,
+                    ),
+                ),
+                ("percent", models.PositiveSmallIntegerField()),
+                ("stages", models.CharField(blank=True, max_length=100)),
+                ("stage_hours", models.PositiveSmallIntegerField(default=6)),
+                ("minimum_calls", models.PositiveIntegerField(default=20)),
+                ("tolerance", models.PositiveSmallIntegerField(default=5)),
+                ("baseline_calls", models.PositiveBigIntegerField(default=0)),
+                ("baseline_failures", models.PositiveBigIntegerField(default=0)),
+                ("candidate_calls", models.PositiveBigIntegerField(default=0)),
+                ("candidate_failures", models.PositiveBigIntegerField(default=0)),
+                ("actor", models.CharField(max_length=200)),
+                ("reason", models.CharField(max_length=500)),
+                ("outcome", models.CharField(blank=True, max_length=500)),
+                ("started_at", models.DateTimeField()),
+                ("wake_at", models.DateTimeField(blank=True, db_index=True, null=True)),
+                ("ended_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "baseline",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="marketplace.release"
+                    ),
+                ),
+                (
+                    "candidate",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="marketplace.release"
+                    ),
+                ),
+                (
+                    "plugin",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="rollouts", to="marketplace.plugin"
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-started_at', '-id'],
+                "ordering": ["-started_at", "-id"],
             },
         ),
         migrations.CreateModel(
-            name='SearchTerm',
+            name="SearchTerm",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('term', models.CharField(max_length=40)),
-                ('weight', models.PositiveSmallIntegerField()),
-                ('plugin', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='terms', to='marketplace.plugin')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("term", models.CharField(max_length=40)),
+                ("weight", models.PositiveSmallIntegerField()),
+                (
+                    "plugin",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="terms", to="marketplace.plugin"
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Transfer',
+            name="Transfer",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('state', models.CharField(choices=[('offered', 'Offered'), ('accepted', 'Accepted'), ('withdrawn', 'Withdrawn')], default='offered', max_length=20)),
-                ('reason', models.TextField()),
-                ('offered_by', models.CharField(max_length=200)),
-                ('accepted_by', models.CharField(blank=True, max_length=200)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('closed_at', models.DateTimeField(blank=True, null=True)),
-                ('plugin', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='transfers', to='marketplace.plugin')),
-                ('source', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='marketplace.publisher')),
-                ('target', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='marketplace.publisher')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[("offered", "Offered"), ("accepted", "Accepted"), ("withdrawn", "Withdrawn")],
+                        default="offered",
+                        max_length=20,
+                    ),
+                ),
+                ("reason", models.TextField()),
+                ("offered_by", models.CharField(max_length=200)),
+                ("accepted_by", models.CharField(blank=True, max_length=200)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("closed_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "plugin",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="transfers", to="marketplace.plugin"
+                    ),
+                ),
+                (
+                    "source",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="marketplace.publisher"
+                    ),
+                ),
+                (
+                    "target",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="marketplace.publisher"
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-created_at'],
+                "ordering": ["-created_at"],
             },
         ),
         migrations.CreateModel(
-            name='UpdatePolicy',
+            name="UpdatePolicy",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('automatic', models.BooleanField(default=False)),
-                ('cooldown_hours', models.PositiveIntegerField(default=48)),
-                ('first_percent', models.PositiveSmallIntegerField(default=100)),
-                ('stage_hours', models.PositiveSmallIntegerField(default=6)),
-                ('shadow_tapes', models.PositiveSmallIntegerField(default=0)),
-                ('shadow_tolerance', models.PositiveSmallIntegerField(default=0)),
-                ('plugin', models.OneToOneField(blank=True, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='update_policy', to='marketplace.plugin')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("automatic", models.BooleanField(default=False)),
+                ("cooldown_hours", models.PositiveIntegerField(default=48)),
+                ("first_percent", models.PositiveSmallIntegerField(default=100)),
+                ("stage_hours", models.PositiveSmallIntegerField(default=6)),
+                ("shadow_tapes", models.PositiveSmallIntegerField(default=0)),
+                ("shadow_tolerance", models.PositiveSmallIntegerField(default=0)),
+                (
+                    "plugin",
+                    models.OneToOneField(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="update_policy",
+                        to="marketplace.plugin",
+                    ),
+                ),
             ],
             options={
-                'verbose_name_plural': 'update policies',
+                "verbose_name_plural": "update policies",
             },
         ),
         migrations.CreateModel(
-            name='Upload',
+            name="Upload",
             fields=[
-                ('id', models.CharField(default=marketplace.models.uploads._make_id, editable=False, max_length=40, primary_key=True, serialize=False)),
-                ('plugin_name', models.CharField(max_length=64)),
-                ('size', models.PositiveIntegerField()),
-                ('digest', models.CharField(max_length=64)),
-                ('received', models.PositiveIntegerField(default=0)),
-                ('actor', models.CharField(max_length=200)),
-                ('release_id', models.CharField(blank=True, max_length=40)),
-                ('created_at', models.DateTimeField()),
-                ('expires_at', models.DateTimeField(db_index=True)),
-                ('publisher', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to='marketplace.publisher')),
+                (
+                    "id",
+                    models.CharField(
+                        default=marketplace.models.uploads._make_id,
+                        editable=False,
+                        max_length=40,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                ("plugin_name", models.CharField(max_length=64)),
+                ("size", models.PositiveIntegerField()),
+                ("digest", models.CharField(max_length=64)),
+                ("received", models.PositiveIntegerField(default=0)),
+                ("actor", models.CharField(max_length=200)),
+                ("release_id", models.CharField(blank=True, max_length=40)),
+                ("created_at", models.DateTimeField()),
+                ("expires_at", models.DateTimeField(db_index=True)),
+                (
+                    "publisher",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="+", to="marketplace.publisher"
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='UploadPart',
+            name="UploadPart",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('offset', models.PositiveIntegerField()),
-                ('content', models.BinaryField()),
-                ('upload', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='parts', to='marketplace.upload')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("offset", models.PositiveIntegerField()),
+                ("content", models.BinaryField()),
+                (
+                    "upload",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="parts", to="marketplace.upload"
+                    ),
+                ),
             ],
             options={
-                'ordering': ['offset'],
+                "ordering": ["offset"],
             },
         ),
         migrations.CreateModel(
-            name='ForeignRevocation',
+            name="ForeignRevocation",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('plugin', models.CharField(max_length=64)),
-                ('version', models.CharField(max_length=64)),
-                ('digest', models.CharField(db_index=True, max_length=64)),
-                ('action', models.CharField(max_length=20)),
-                ('reason', models.CharField(max_length=500)),
-                ('serial', models.BigIntegerField()),
-                ('source', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='revocations', to='marketplace.feedsource')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("plugin", models.CharField(max_length=64)),
+                ("version", models.CharField(max_length=64)),
+                ("digest", models.CharField(db_index=True, max_length=64)),
+                ("action", models.CharField(max_length=20)),
+                ("reason", models.CharField(max_length=500)),
+                ("serial", models.BigIntegerField()),
+                (
+                    "source",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="revocations",
+                        to="marketplace.feedsource",
+                    ),
+                ),
             ],
             options={
-                'constraints': [models.UniqueConstraint(fields=('source', 'digest'), name='foreign_revocation_once')],
+                "constraints": [models.UniqueConstraint(fields=("source", "digest"), name="foreign_revocation_once")],
             },
         ),
         migrations.CreateModel(
-            name='PluginCapability',
+            name="PluginCapability",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('capability', models.CharField(max_length=40)),
-                ('plugin', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='capability_rows', to='marketplace.plugin')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("capability", models.CharField(max_length=40)),
+                (
+                    "plugin",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="capability_rows",
+                        to="marketplace.plugin",
+                    ),
+                ),
             ],
             options={
-                'constraints': [models.UniqueConstraint(fields=('capability', 'plugin'), name='plugin_capability_once')],
+                "constraints": [
+                    models.UniqueConstraint(fields=("capability", "plugin"), name="plugin_capability_once")
+                ],
             },
         ),
         migrations.CreateModel(
-            name='PluginKeyword',
+            name="PluginKeyword",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('keyword', models.CharField(max_length=40)),
-                ('plugin', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='keyword_rows', to='marketplace.plugin')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("keyword", models.CharField(max_length=40)),
+                (
+                    "plugin",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="keyword_rows",
+                        to="marketplace.plugin",
+                    ),
+                ),
             ],
             options={
-                'constraints': [models.UniqueConstraint(fields=('keyword', 'plugin'), name='plugin_keyword_once')],
+                "constraints": [models.UniqueConstraint(fields=("keyword", "plugin"), name="plugin_keyword_once")],
             },
         ),
         migrations.CreateModel(
-            name='Membership',
+            name="Membership",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('role', models.CharField(choices=[('owner', 'Owner'), ('maintainer', 'Maintainer')], default='maintainer', max_length=20)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('user', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='publisher_memberships', to=settings.AUTH_USER_MODEL)),
-                ('publisher', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='memberships', to='marketplace.publisher')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "role",
+                    models.CharField(
+                        choices=[("owner", "Owner"), ("maintainer", "Maintainer")], default="maintainer", max_length=20
+                    ),
+                ),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                (
+                    "user",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="publisher_memberships",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "publisher",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="memberships",
+                        to="marketplace.publisher",
+                    ),
+                ),
             ],
             options={
-                'constraints': [models.UniqueConstraint(fields=('publisher', 'user'), name='membership_once')],
+                "constraints": [models.UniqueConstraint(fields=("publisher", "user"), name="membership_once")],
             },
         ),
         migrations.CreateModel(
-            name='Rating',
+            name="Rating",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('version', models.CharField(max_length=64)),
-                ('author', models.CharField(max_length=200)),
-                ('stars', models.PositiveSmallIntegerField()),
-                ('text', models.CharField(blank=True, max_length=2000)),
-                ('hidden', models.BooleanField(default=False)),
-                ('created_at', models.DateTimeField()),
-                ('install', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, related_name='rating', to='marketplace.install')),
-                ('plugin', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='ratings', to='marketplace.plugin')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("version", models.CharField(max_length=64)),
+                ("author", models.CharField(max_length=200)),
+                ("stars", models.PositiveSmallIntegerField()),
+                ("text", models.CharField(blank=True, max_length=2000)),
+                ("hidden", models.BooleanField(default=False)),
+                ("created_at", models.DateTimeField()),
+                (
+                    "install",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="rating", to="marketplace.install"
+                    ),
+                ),
+                (
+                    "plugin",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="ratings", to="marketplace.plugin"
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-created_at', '-id'],
-                'constraints': [models.CheckConstraint(condition=models.Q(('stars__gte', 1), ('stars__lte', 5)), name='rating_one_to_five')],
+                "ordering": ["-created_at", "-id"],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("stars__gte", 1), ("stars__lte", 5)), name="rating_one_to_five"
+                    )
+                ],
             },
         ),
         migrations.AddIndex(
-            model_name='release',
-            index=models.Index(fields=['state', 'submitted_at', 'id'], name='release_queue'),
+            model_name="release",
+            index=models.Index(fields=["state", "submitted_at", "id"], name="release_queue"),
         ),
         migrations.AddIndex(
-            model_name='release',
-            index=models.Index(fields=['plugin', 'state', '-version_sort'], name='release_newest'),
+            model_name="release",
+            index=models.Index(fields=["plugin", "state", "-version_sort"], name="release_newest"),
         ),
         migrations.AddIndex(
-            model_name='release',
-            index=models.Index(fields=['-approved_at'], name='release_approved'),
+            model_name="release",
+            index=models.Index(fields=["-approved_at"], name="release_approved"),
         ),
         migrations.AddIndex(
-            model_name='release',
-            index=models.Index(fields=['-submitted_at', '-id'], name='release_submitted'),
+            model_name="release",
+            index=models.Index(fields=["-submitted_at", "-id"], name="release_submitted"),
         ),
         migrations.AddConstraint(
-            model_name='release',
-            constraint=models.UniqueConstraint(fields=('plugin', 'version'), name='release_version_once'),
+            model_name="release",
+            constraint=models.UniqueConstraint(fields=("plugin", "version"), name="release_version_once"),
         ),
         migrations.AddConstraint(
-            model_name='release',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('state', 'approved'), _negated=True), models.Q(('approved_digest', models.F('digest')), ('audited_digest', models.F('digest'))), _connector='OR'), name='release_approved_is_audited'),
+            model_name="release",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("state", "approved"), _negated=True),
+                    models.Q(("approved_digest", models.F("digest")), ("audited_digest", models.F("digest"))),
+                    _connector="OR",
+                ),
+                name="release_approved_is_audited",
+            ),
         ),
         migrations.AddIndex(
-            model_name='plugin',
-            index=models.Index(fields=['state', '-updated_at', '-id'], name='plugin_newest'),
+            model_name="plugin",
+            index=models.Index(fields=["state", "-updated_at", "-id"], name="plugin_newest"),
         ),
         migrations.AddIndex(
-            model_name='plugin',
-            index=models.Index(fields=['state', '-downloads', '-id'], name='plugin_popular'),
+            model_name="plugin",
+            index=models.Index(fields=["state", "-downloads", "-id"], name="plugin_popular"),
         ),
         migrations.AddIndex(
-            model_name='plugin',
-            index=models.Index(fields=['state', 'name'], name='plugin_by_name'),
+            model_name="plugin",
+            index=models.Index(fields=["state", "name"], name="plugin_by_name"),
         ),
         migrations.AddConstraint(
-            model_name='install',
-            constraint=models.UniqueConstraint(fields=('plugin', 'site'), name='install_once_per_site'),
+            model_name="install",
+            constraint=models.UniqueConstraint(fields=("plugin", "site"), name="install_once_per_site"),
         ),
         migrations.AddConstraint(
-            model_name='download',
-            constraint=models.UniqueConstraint(fields=('day', 'release', 'subject'), name='download_once_a_day'),
+            model_name="download",
+            constraint=models.UniqueConstraint(fields=("day", "release", "subject"), name="download_once_a_day"),
         ),
         migrations.AddIndex(
-            model_name='checkresult',
-            index=models.Index(fields=['release', 'digest', 'family'], name='check_by_digest'),
+            model_name="checkresult",
+            index=models.Index(fields=["release", "digest", "family"], name="check_by_digest"),
         ),
         migrations.AddConstraint(
-            model_name='approval',
-            constraint=models.UniqueConstraint(fields=('release', 'digest', 'identity'), name='approval_once_per_person'),
+            model_name="approval",
+            constraint=models.UniqueConstraint(
+                fields=("release", "digest", "identity"), name="approval_once_per_person"
+            ),
         ),
         migrations.AddIndex(
-            model_name='reviewevent',
-            index=models.Index(fields=['release', 'created_at'], name='review_event_history'),
+            model_name="reviewevent",
+            index=models.Index(fields=["release", "created_at"], name="review_event_history"),
         ),
         migrations.AddConstraint(
-            model_name='rollout',
-            constraint=models.UniqueConstraint(condition=models.Q(('state', 'running')), fields=('plugin',), name='rollout_one_running'),
+            model_name="rollout",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("state", "running")), fields=("plugin",), name="rollout_one_running"
+            ),
         ),
         migrations.AddIndex(
-            model_name='searchterm',
-            index=models.Index(fields=['term'], name='search_term_prefix', opclasses=['varchar_pattern_ops']),
+            model_name="searchterm",
+            index=models.Index(fields=["term"], name="search_term_prefix", opclasses=["varchar_pattern_ops"]),
         ),
         migrations.AddConstraint(
-            model_name='searchterm',
-            constraint=models.UniqueConstraint(fields=('term', 'plugin'), name='search_term_once'),
+            model_name="searchterm",
+            constraint=models.UniqueConstraint(fields=("term", "plugin"), name="search_term_once"),
         ),
         migrations.AddConstraint(
-            model_name='transfer',
-            constraint=models.UniqueConstraint(condition=models.Q(('state', 'offered')), fields=('plugin',), name='transfer_one_open'),
+            model_name="transfer",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("state", "offered")), fields=("plugin",), name="transfer_one_open"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='uploadpart',
-            constraint=models.UniqueConstraint(fields=('upload', 'offset'), name='upload_part_once'),
+            model_name="uploadpart",
+            constraint=models.UniqueConstraint(fields=("upload", "offset"), name="upload_part_once"),
         ),
     ]
