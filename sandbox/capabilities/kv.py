@@ -180,7 +180,7 @@ class KvHandler(Handler):
         before = self._staged.get(key)
         self._staged[key] = staged
         try:
-            if staged.text is not None:
+            if staged.text is not None and not self._shrinks(key, staged.text):
                 self._check_room()
         except Refused:
             if before is None:
@@ -188,6 +188,11 @@ class KvHandler(Handler):
             else:
                 self._staged[key] = before
             raise
+
+    def _shrinks(self, key: str, text: str) -> bool:
+        """Whether it is known, without asking the store, that a value takes no more room than the one before."""
+        entry = self._read.get(key)
+        return entry is not None and len(text.encode()) <= len(entry.text.encode())
 
     def _check_room(self) -> None:
         most_bytes, most_keys = self._room()

@@ -249,8 +249,6 @@ class Session:
                         record()
             elif record is not None:
                 record()
-            for handler in dirty:
-                handler.after_commit()
         except CommitError:
             raise
         except Exception as error:
@@ -258,9 +256,19 @@ class Session:
             self.host_error = self._redact(traceback.format_exc(limit=12))
             logger.exception("commit failed", extra={"call": self._call.id})
             raise CommitError from error
+        else:
+            self._announce(dirty)
         finally:
             self._close(handlers)
             self._redact_logs()
+
+    def _announce(self, handlers: list[Handler]) -> None:
+        for handler in handlers:
+            try:
+                handler.after_commit()
+            except Exception:
+                # The writes stand; a bell that did not ring is made up for by the next sweep.
+                logger.exception("commit not announced", extra={"call": self._call.id})
 
     def discard(self) -> None:
         """Forget what the call wrote; its reads stay counted. Never raises."""

@@ -33,7 +33,7 @@ class MemoryValues:
         rows = self._rows[plugin]
         found = sorted(
             key
-            for key, entry in rows.items()
+            for key, entry in list(rows.items())
             if key.startswith(prefix) and (after is None or key > after) and _live(entry, now_ms)
         )
         return [(key, rows[key]) for key in found[:limit]]
@@ -56,12 +56,14 @@ class MemoryValues:
         check_room(before, self.usage(plugin), most_bytes=most_bytes, most_count=most_keys, store="kv", noun="keys")
 
     def expired(self, plugin: str, *, now_ms: int) -> tuple[int, int]:
-        gone = {key: entry for key, entry in self._rows[plugin].items() if not _live(entry, now_ms)}
+        gone = {key: entry for key, entry in list(self._rows[plugin].items()) if not _live(entry, now_ms)}
         return len(gone), sum(len(key.encode()) + len(entry.text.encode()) for key, entry in gone.items())
 
     def usage(self, plugin: str) -> tuple[int, int]:
         rows = self._rows[plugin]
-        return len(rows), sum(len(key.encode()) + len(entry.text.encode()) for key, entry in rows.items())
+        # A copy in one step: other threads may write meanwhile.
+        entries = list(rows.items())
+        return len(entries), sum(len(key.encode()) + len(entry.text.encode()) for key, entry in entries)
 
     def all(self, plugin: str) -> dict[str, str]:
         """Every key with its JSON text, for author commands."""
@@ -76,7 +78,7 @@ class MemoryBackend:
         self.lock = threading.RLock()
         self.values = MemoryValues(self)
         self.documents = MemoryDocuments(self.undo)
-        self.objects = MemoryObjects(self.undo)
+        self.objects = MemoryObjects(self.undo, self.lock)
         self.blobs = MemoryBlobs(self.undo)
         self.rest = MemoryRest(self.undo)
         self._meters: dict[tuple[str, str, int], int] = defaultdict(int)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
+from typing import Any
 
 from sandbox.capabilities.backends.protocol import Message, Wake
 from sandbox.capabilities.backends.room import check_room
@@ -39,7 +41,7 @@ class MemoryDocuments:
     ) -> list[tuple[str, str, str]]:
         found = [
             row
-            for (name, key), text in self.rows[plugin].items()
+            for (name, key), text in list(self.rows[plugin].items())
             if name == collection and key not in excluded and (row := matching(key, text, query, fields)) is not None
         ]
         return sorted(found, key=lambda row: row[:2], reverse=query.descending)[:limit]
@@ -50,7 +52,7 @@ class MemoryDocuments:
         return len(self.find(plugin, collection, query, 1 << 30, excluded=excluded, fields=fields))
 
     def usage(self, plugin: str) -> tuple[int, int]:
-        return len(self.rows[plugin]), sum(len(text.encode()) for text in self.rows[plugin].values())
+        return len(self.rows[plugin]), sum(len(text.encode()) for text in list(self.rows[plugin].values()))
 
     def apply(
         self,
@@ -82,17 +84,19 @@ class MemoryDocuments:
 class MemoryObjects:
     """The store of ``object``."""
 
-    def __init__(self, undo: Undo) -> None:
+    def __init__(self, undo: Undo, lock: AbstractContextManager[Any]) -> None:
         self._undo = undo
+        self._lock = lock
         self.rows: dict[str, dict[str, str]] = defaultdict(dict)
         self._leases: dict[tuple[str, str], tuple[str, float]] = {}
 
     def take(self, plugin: str, key: str, owner: str, *, seconds: float) -> tuple[bool, str | None]:
-        holder, until = self._leases.get((plugin, key), ("", 0.0))
-        if holder and holder != owner and until > time.monotonic():
-            return False, None
-        self._leases[plugin, key] = (owner, time.monotonic() + seconds)
-        return True, self.rows[plugin].get(key)
+        with self._lock:
+            holder, until = self._leases.get((plugin, key), ("", 0.0))
+            if holder and holder != owner and until > time.monotonic():
+                return False, None
+            self._leases[plugin, key] = (owner, time.monotonic() + seconds)
+            return True, self.rows[plugin].get(key)
 
     def usage(self, plugin: str) -> tuple[int, int]:
         rows = self.rows[plugin]
@@ -122,9 +126,10 @@ class MemoryObjects:
         )
 
     def release(self, plugin: str, keys: Sequence[str], owner: str) -> None:
-        for key in keys:
-            if self._leases.get((plugin, key), ("", 0.0))[0] == owner:
-                del self._leases[plugin, key]
+        with self._lock:
+            for key in keys:
+                if self._leases.get((plugin, key), ("", 0.0))[0] == owner:
+                    del self._leases[plugin, key]
 
 
 class MemoryBlobs:
@@ -141,7 +146,7 @@ class MemoryBlobs:
 
     def scan(self, plugin: str, prefix: str, after: str | None, limit: int) -> list[Blob]:
         names = sorted(
-            name for name in self.rows[plugin] if name.startswith(prefix) and (after is None or name > after)
+            name for name in list(self.rows[plugin]) if name.startswith(prefix) and (after is None or name > after)
         )
         return [self.rows[plugin][name] for name in names[:limit]]
 

@@ -57,7 +57,9 @@ class DatabaseValues:
     def apply(
         self, plugin: str, changes: Sequence[ValueChange], *, most_bytes: int, most_keys: int, now_ms: int
     ) -> None:
-        count, octets = before = lock_usage(plugin, "kv")
+        # SQLite's IMMEDIATE transaction is a lock already; elsewhere the row of the usage is, and comes first.
+        before = lock_usage(plugin, "kv") if connection.features.has_select_for_update else None
+        count = octets = 0
         with connection.cursor() as cursor:
             for change in changes:
                 cursor.execute(_ROW, [plugin, change.key])
@@ -72,14 +74,18 @@ class DatabaseValues:
                     count, octets = count + 1, octets + size
                 elif row is not None:
                     cursor.execute(_DELETE, [plugin, change.key])
+            if before is None and (count or octets):
+                before = lock_usage(plugin, "kv")
+            if before is None or not (count or octets):
+                return
+            count, octets = before[0] + count, before[1] + octets
             if count > most_keys or octets > most_bytes:
                 # Full: what has expired goes first.
                 gone, freed = self.expired(plugin, now_ms=now_ms)
                 cursor.execute(_SWEEP, [plugin, now_ms])
                 count, octets = count - gone, octets - freed
         check_room(before, (count, octets), most_bytes=most_bytes, most_count=most_keys, store="kv", noun="keys")
-        if (count, octets) != before:
-            write_usage(plugin, "kv", count, octets)
+        write_usage(plugin, "kv", count, octets)
 
 
 def lock_usage(plugin: str, store: str) -> tuple[int, int]:
