@@ -154,6 +154,7 @@ DJANGO_CELERY_BEAT_TZ_AWARE = True
 # no job: it is a row, and `zelavis.wakeups` tells beat of it.
 CELERY_BEAT_SCHEDULE: dict[str, dict[str, object]] = {
     "zelavis: sign of life": {"task": "zelavis.tasks.sign_of_life", "schedule": 15, "options": {"expires": 15}},
+    "runs: retention": {"task": "runs.tasks.retire", "schedule": 3600, "options": {"expires": 600}},
     "zelavis: retention of the sandbox": {"task": "zelavis.tasks.prune_sandbox", "schedule": 3600},
 }
 
