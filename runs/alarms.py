@@ -6,6 +6,7 @@ the scheduler, and one claim delivers alarms, retries, lost doorbells and runs w
 
 from __future__ import annotations
 
+import threading
 import time
 
 from django.db import connection
@@ -22,16 +23,24 @@ def seconds_until_next(*, now: int | None = None) -> float | None:
     return None if earliest is None else (earliest - (clock.now_ms() if now is None else now)) / 1000
 
 
-def work(*, seconds: float | None = None) -> int:
+#: How near the next alarm must be for a worker to stay for it. Beat, having rung, does not ring again for as long.
+LINGER_SECONDS = 0.5
+_lingering = threading.Lock()
+
+
+def work(*, seconds: float | None = None, linger: float = 0.0) -> int:
     """Claim and drive what is due, the most urgent first, for about ``seconds``. Returns how many runs were driven.
 
-    When more is due it asks another worker to help, and at the end of its time to go on.
+    When more is due it asks another worker to help, and at the end of its time to go on. One thread of a process stays
+    for alarms that are at most ``linger`` seconds away: in a stream of them a bell for each would come too late.
     """
     give_up = time.monotonic() + (policy.current().slice_seconds if seconds is None else seconds)
     driven = 0
     while True:
         held = leases.claim_next()
         if held is None:
+            if _stay(linger, give_up):
+                continue
             return driven
         driven += 1
         if driven == 1 and overdue() > 0:
@@ -40,6 +49,24 @@ def work(*, seconds: float | None = None) -> int:
         if time.monotonic() > give_up:
             doorbell.ring("runs.tasks.work")
             return driven
+
+
+def _stay(linger: float, give_up: float) -> bool:
+    """Wait for the next alarm when it is near enough and no other thread does; whether to look again."""
+    if not linger or not _lingering.acquire(blocking=False):
+        return False
+    try:
+        left = seconds_until_next()
+        if left is None or left > linger:
+            return False
+        if time.monotonic() + left > give_up:
+            doorbell.ring("runs.tasks.work")
+            return False
+        # Overdue and not claimed: somebody else has just locked it.
+        time.sleep(max(left, 0.005))
+        return True
+    finally:
+        _lingering.release()
 
 
 def overdue(*, now: int | None = None, at_most: int = 1) -> int:

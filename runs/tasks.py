@@ -38,7 +38,7 @@ def drive(run_id: str) -> None:
 @_own_connections
 def work() -> None:
     """Drive whatever is due."""
-    alarms.work()
+    alarms.work(linger=alarms.LINGER_SECONDS)
 
 
 @shared_task(name="runs.tasks.tick_schedules")
