@@ -112,7 +112,7 @@ def two_hundred() -> Row:
     row = measured("200 plugins deployed, a fire reaches 5", fire, count=400, seconds=1, fresh="yes", two=False)
     row.memory_before, row.memory_after = deployed, resident_mb()
     row.note = (
-        f"resident for each idle plugin: {(deployed - before) * 1024 / 200:.0f} kB of descriptions, 0 of wasm memory"
+        f"resident for each idle plugin: {max(0.0, deployed - before) * 1024 / 200:.0f} kB, none of it wasm memory"
     )
     return row
 
