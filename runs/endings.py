@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
-from runs import children, jsontext, slots, states, waitpoints
+from django.db import transaction
+
+from runs import children, jsontext, leases, slots, states, waitpoints
 from runs.held import COLUMNS, Held
 from runs.jsontext import ABSENT
 from runs.models import JournalEntry
@@ -44,6 +47,8 @@ def cancel(cursor: Any, run_id: str, *, reason: Any, now: int, actor: str = "") 
     if row is None:
         return False
     held = Held(*row)
+    # A driver in this process hangs up on the tenant at once; one elsewhere when it next extends its lease.
+    transaction.on_commit(partial(leases.lost, run_id))
     if held.buffered:
         expire_buffered(cursor, run_id, now=now)
     for child in children.attached(cursor, run_id):

@@ -7,11 +7,13 @@ write, because every write names the fence it was claimed with.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import secrets
 import socket
 import threading
+from collections.abc import Callable, Iterator
 
 from django.db import close_old_connections, connection, transaction
 
@@ -23,6 +25,8 @@ _owner: tuple[int, str] = (0, "")
 _lock = threading.Lock()
 #: The claims of this process: (run, fence) → when its lease was last known to be extended.
 _claims: dict[tuple[str, int], int] = {}
+#: How to interrupt what is done under a claim of this process.
+_interrupts: dict[tuple[str, int], Callable[[], None]] = {}
 _keeper_pid = 0
 
 
@@ -139,6 +143,27 @@ def let_go(held: Held) -> None:
         _claims.pop((held.id, held.fence), None)
 
 
+@contextlib.contextmanager
+def interruptible(held: Held, fire: Callable[[], None]) -> Iterator[None]:
+    """While inside: call ``fire``, from another thread, as soon as this process learns that the claim is lost."""
+    key = (held.id, held.fence)
+    with _lock:
+        _interrupts[key] = fire
+    try:
+        yield
+    finally:
+        with _lock:
+            _interrupts.pop(key, None)
+
+
+def lost(run_id: str, fence: int | None = None) -> None:
+    """The run was ended or taken over: interrupt whoever in this process drives it (with this fence, or any)."""
+    with _lock:
+        found = [fire for key, fire in _interrupts.items() if key[0] == run_id and fence in (None, key[1])]
+    for fire in found:
+        fire()
+
+
 def held_here() -> list[tuple[str, int]]:
     """The claims of this process."""
     with _lock:
@@ -176,5 +201,7 @@ def extend(*, now: int | None = None) -> int:
                     _claims[run_id, fence] = moment
                 else:
                     del _claims[run_id, fence]
+        if not count:
+            lost(run_id, fence)
         extended += count
     return extended

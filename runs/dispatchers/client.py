@@ -6,6 +6,7 @@ Built on ``http.client`` because a pooled call costs 0.11 ms with it, 0.21 ms wi
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import os
 import socket
@@ -32,6 +33,28 @@ class Answer:
     status: int
     headers: Mapping[str, str]
     body: bytes
+
+
+class Interrupt:
+    """Lets another thread end an exchange: the connection is shut, and the tenant sees its client go."""
+
+    def __init__(self) -> None:
+        self.fired = False
+        self._socket: Any = None
+
+    def watch(self, socket_: Any) -> None:
+        """The exchange goes over this socket; ``None``: it is over."""
+        self._socket = socket_
+        if self.fired and socket_ is not None:
+            self.fire()
+
+    def fire(self) -> None:
+        """End the exchange now, or as soon as it begins."""
+        self.fired = True
+        current = self._socket
+        if current is not None:
+            with contextlib.suppress(OSError):
+                current.shutdown(socket.SHUT_RDWR)
 
 
 class _Deadline:
@@ -105,7 +128,16 @@ class Client:
         self._lock = threading.Lock()
         self._pid = os.getpid()
 
-    def post(self, path: str, body: bytes, headers: Mapping[str, str], *, seconds: float, max_bytes: int) -> Answer:
+    def post(
+        self,
+        path: str,
+        body: bytes,
+        headers: Mapping[str, str],
+        *,
+        seconds: float,
+        max_bytes: int,
+        interrupt: Interrupt | None = None,
+    ) -> Answer:
         """One exchange.
 
         Raises:
@@ -114,16 +146,18 @@ class Client:
             OSError, http.client.HTTPException: the server could not be reached or does not speak HTTP.
         """
         ends_at = time.monotonic() + seconds
+        interrupt = interrupt or Interrupt()
         connection = self._reuse()
         if connection is not None:
             try:
-                return self._exchange(connection, path, body, headers, ends_at, max_bytes)
+                return self._exchange(connection, path, body, headers, ends_at, max_bytes, interrupt)
             except (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError):
                 # The server closed an idle connection; a new one tells whether it is there.
-                pass
+                if interrupt.fired:
+                    raise
         connection = _Connection(self._host, self._port, tls=self._tls, unix=self._unix)
         connection.open(ends_at)
-        return self._exchange(connection, path, body, headers, ends_at, max_bytes)
+        return self._exchange(connection, path, body, headers, ends_at, max_bytes, interrupt)
 
     def _exchange(
         self,
@@ -133,10 +167,12 @@ class Client:
         headers: Mapping[str, str],
         ends_at: float,
         max_bytes: int,
+        interrupt: Interrupt,
     ) -> Answer:
         kept = False
         try:
             connection.sock.ends_at = ends_at
+            interrupt.watch(connection.sock)
             # Head and body in one send: two would wake the server twice.
             connection.sock.sendall(self._head(path, headers, len(body)) + body)
             response = http.client.HTTPResponse(connection.sock, method="POST")
@@ -149,7 +185,8 @@ class Client:
                 kept = True
             return answer
         finally:
-            if kept:
+            interrupt.watch(None)
+            if kept and not interrupt.fired:
                 self._give(connection)
             else:
                 connection.close()

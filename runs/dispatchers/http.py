@@ -16,9 +16,9 @@ from urllib.parse import urlsplit
 
 from django.db import connection
 
-from runs import jsontext, policy, protocol, sql
+from runs import jsontext, leases, policy, protocol, sql
 from runs.dispatchers.base import TenantError
-from runs.dispatchers.client import Answer, Client, ResponseTooLarge
+from runs.dispatchers.client import Answer, Client, Interrupt, ResponseTooLarge
 from runs.errors import ProtocolError
 from runs.held import Held
 from zelavis.logs import request_id
@@ -56,13 +56,16 @@ class HTTPDispatcher:
             headers["x-voyant-dispatch-auth"] = signature(self.secret, body)
         sql.crash_point("before_send")
         try:
-            answer = _client(self.url).post(
-                _path(self.url),
-                body,
-                headers,
-                seconds=self.seconds,
-                max_bytes=policy.current().max_response_bytes,
-            )
+            interrupt = Interrupt()
+            with leases.interruptible(held, interrupt.fire):
+                answer = _client(self.url).post(
+                    _path(self.url),
+                    body,
+                    headers,
+                    seconds=self.seconds,
+                    max_bytes=policy.current().max_response_bytes,
+                    interrupt=interrupt,
+                )
         except TimeoutError as error:
             message = f"the tenant did not answer within {self.seconds:g} s"
             raise TenantError("tenant_unreachable", message, status=504) from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -17,6 +18,7 @@ from django.db import connection, connections
 from runs import alarms, engine, inbox, leases, lifecycle, records, states
 from runs.models import JournalEntry, Run, Slot, Waitpoint
 from tests.runs.conftest import due_now
+from tests.runs.scripted import Tenant, completed
 from zelavis.errors import ZelavisError
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -230,3 +232,32 @@ def test_a_trigger_inside_a_transaction(workflow: Any) -> None:
         assert at_once(Run.objects.count) == [0]
     finish()
     assert records.load("kept")["status"] == "completed"
+
+
+def test_cancel_hangs_up_on_the_tenant(tenant: Tenant) -> None:
+    """A cancel while the tenant is at work ends the exchange at once; nothing is asked again, and the run stays so."""
+    asked, over = threading.Event(), threading.Event()
+
+    def handler(request: dict[str, Any]) -> Any:
+        asked.set()
+        over.wait(10)
+        return completed(request)
+
+    tenant.handler = handler
+
+    def drive() -> float:
+        held = lifecycle.trigger("slow", run_id="slow", claim=True).held
+        assert held is not None
+        began = time.monotonic()
+        engine.drive(held)
+        return time.monotonic() - began
+
+    def cancel() -> None:
+        assert asked.wait(5)
+        lifecycle.cancel("slow", reason="enough")
+
+    took, _ = at_once(drive, cancel)
+    over.set()
+    assert took < 5
+    assert len(tenant.requests) == 1
+    assert records.load("slow")["error"]["message"] == "enough"
