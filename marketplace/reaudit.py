@@ -52,6 +52,11 @@ def if_stale(release: Release) -> None:
         blobs.get(release.digest)
 
 
+def old_rules() -> QuerySet[Release]:
+    """Live releases whose newest audit was made under other rules."""
+    return Release.objects.filter(state__in=LIVE).exclude(audit_rules=run.rules_version())
+
+
 def stale() -> int:
     """How many live releases were audited under other rules, or not to the end."""
     return _stale().count()

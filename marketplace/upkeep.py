@@ -18,17 +18,19 @@ _all_audited_under = ""
 
 def run() -> None:
     """Do some of everything that is due. May run twice at once."""
-    global _all_audited_under
-    if reaudit.sweep() == 0:
-        _all_audited_under = rules_version()
+    reaudit.sweep()
     rollouts.advance()
     uploads.drop_expired()
 
 
 def seconds_until_next(*, now: datetime | None = None) -> float | None:
     """For beat: when something is due next; ``None``: nothing waits."""
+    global _all_audited_under
     if _all_audited_under != rules_version():
-        return 0.0
+        # Beat and worker may be different processes: each looks for itself, until it has seen that nothing is left.
+        if reaudit.old_rules().exists():
+            return 0.0
+        _all_audited_under = rules_version()
     moment = now or timezone.now()
     waits = [
         (when - moment).total_seconds()

@@ -19,9 +19,9 @@ def cards(request: HttpRequest) -> list[Card]:
         return []
     now = timezone.now()
     listed = reverse("admin:marketplace_release_changelist")
-    waiting = Release.objects.waiting()
+    waiting = Release.objects.all().queue()
     count = waiting.count()
-    oldest = waiting.values_list("submitted_at", flat=True).first() if count else None
+    oldest = waiting[0][1] if count else None
     late = oldest is not None and (now - oldest).days >= _LATE_DAYS
     quarantined = Release.objects.filter(state=ReleaseState.QUARANTINED).count()
     objected = Release.objects.filter(state=ReleaseState.APPROVED, audit_state="failed").count()

@@ -65,12 +65,13 @@ class ReleaseAdmin(ReadOnlyAdmin):
     def queue_view(self, request: HttpRequest) -> HttpResponse:
         """What waits, oldest first."""
         self._require_view(request)
-        waiting = Release.objects.waiting()
+        waiting = Release.objects.all()
         if request.GET.get("mine"):
             waiting = waiting.filter(claimed_by=actors.of(request).identity)
         # Keys first: an index alone orders them, and only the rows of one page are read.
-        page = Paginator(waiting.values_list("pk", flat=True), _PAGE).get_page(request.GET.get("page"))
-        shown = Release.objects.filter(pk__in=list(page)).select_related("plugin", "publisher")
+        page = Paginator(waiting.queue(), _PAGE).get_page(request.GET.get("page"))
+        keys = [key for key, _ in page]
+        shown = Release.objects.filter(pk__in=keys).select_related("plugin", "publisher")
         releases = {release.pk: release for release in shown.prefetch_related("findings")}
         now = timezone.now()
         rows = [
@@ -80,7 +81,7 @@ class ReleaseAdmin(ReadOnlyAdmin):
                 "findings": review_page.counts(list(release.findings.all())),
                 "days": release.waited_seconds(now) / 86_400,
             }
-            for release in (releases[key] for key in page if key in releases)
+            for release in (releases[key] for key in keys if key in releases)
         ]
         context = {
             **self.admin_site.each_context(request),

@@ -37,7 +37,7 @@ class Queue(APIView):
     def get(self, request: Request) -> Response:
         """Oldest first, 50 at a time."""
         actors.of(request).require("marketplace.view_release")
-        waiting = ReleaseRow.objects.waiting()
+        waiting = ReleaseRow.objects.all()
         after = request.query_params.get("after", "")
         if after:
             last = ReleaseRow.objects.filter(pk=after[:40]).first()
@@ -48,7 +48,7 @@ class Queue(APIView):
             waiting = waiting.filter(
                 Q(submitted_at__gt=last.submitted_at) | Q(submitted_at=last.submitted_at, pk__gt=last.pk)
             )
-        keys = list(waiting.values_list("pk", flat=True)[: _PAGE + 1])
+        keys = [key for key, _ in waiting.queue()[: _PAGE + 1]]
         rows = list(
             ReleaseRow.objects.filter(pk__in=keys).select_related("plugin", "publisher").order_by("submitted_at", "pk")
         )

@@ -66,6 +66,17 @@ class ReleaseQuerySet(models.QuerySet["Release"]):
         """The curation queue: oldest first."""
         return self.filter(state__in=(ReleaseState.SUBMITTED, ReleaseState.IN_REVIEW)).order_by("submitted_at", "id")
 
+    def queue(self) -> models.QuerySet[Release, tuple[str, datetime]]:
+        """``(id, submitted_at)`` of what waits, oldest first: one range of an index for each state, merged.
+
+        A single condition over both states is planned as a walk over every release where most are of one state.
+        """
+        one, two = (
+            self.filter(state=state).order_by().values_list("id", "submitted_at")
+            for state in (ReleaseState.SUBMITTED, ReleaseState.IN_REVIEW)
+        )
+        return one.union(two, all=True).order_by("submitted_at", "id")
+
     def delete(self) -> tuple[int, dict[str, int]]:
         raise models.ProtectedError("Releases are never deleted: they are the tombstones of their versions.", set())
 
