@@ -82,7 +82,8 @@ def test_a_hostile_plugin_harms_nobody(server: Server) -> None:
 
 def test_another_host_fires_the_hook(server: Server) -> None:
     """POST /api/hooks/content:afterSave fires the same hook and returns each plugin's outcome."""
-    event = {"collection": "pages", "id": "1", "content": {"url": "/x/", "title": "Hello", "body": "Four small words here"}}
+    content = {"url": "/x/", "title": "Hello", "body": "Four small words here"}
+    event = {"collection": "pages", "id": "1", "content": content}
     answer = server.api.post("/api/hooks/content:afterSave", json={"event": event})
     assert answer.status_code == 200, answer.text
     outcomes = {outcome["plugin"]: outcome for outcome in answer.json()["outcomes"]}
