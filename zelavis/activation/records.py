@@ -228,7 +228,8 @@ def _close(
         code="" if state in (_State.ACTIVE, _State.INACTIVE) else answer.code,
         message=answer.message,
         http_status=answer.http_status,
-        duration_ms=max(0, round((now - activation.created_at).total_seconds() * 1000)),
+        # A clock that was set may say anything; the column holds 24 days.
+        duration_ms=min(max(0, round((now - activation.created_at).total_seconds() * 1000)), 2**31 - 1),
     )
     note(
         activation,
