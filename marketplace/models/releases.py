@@ -131,7 +131,7 @@ class Release(models.Model):
     author_seconds = models.PositiveIntegerField(default=0)
 
     #: ``pending``, ``passed``, ``failed`` or ``inconclusive``; of the newest audit.
-    audit_state = models.CharField(max_length=20, default="pending", db_index=True)
+    audit_state = models.CharField(max_length=20, default="pending")
     #: Version of the rules of the newest audit.
     audit_rules = models.CharField(max_length=64, blank=True, db_index=True)
     #: The digest for which every required check has a positive row; empty: none.
@@ -167,6 +167,7 @@ class Release(models.Model):
             models.Index(fields=["plugin", "state", "-version_sort"], name="release_newest"),
             models.Index(fields=["-approved_at"], name="release_approved"),
             models.Index(fields=["-submitted_at", "-id"], name="release_submitted"),
+            models.Index(fields=["audit_state", "state"], name="release_audit"),
         ]
 
     def __str__(self) -> str:
