@@ -25,6 +25,8 @@ from sandbox.outcome import GuestError, HostCall, Outcome, OutcomeStatus
 if TYPE_CHECKING:
     from sandbox.capabilities.backends.protocol import Backend
 
+#: How long to wait before a slot is asked for again.
+_CLEANING_SECONDS = 0.0002
 logger = logging.getLogger("sandbox.host")
 
 
@@ -150,13 +152,28 @@ def _run(
     try:
         with here.ticker as late:
             run.ticks += late
+            return _admitted(program, payload, run, deadline)
+    finally:
+        _thread.nesting -= 1
+        here.slots.release()
+
+
+def _admitted(program: Any, payload: bytes, run: Invocation, deadline: float) -> bytes:
+    """Run on a slot of the pool.
+
+    The engine may still be cleaning a slot that was given back: one thread's clean-up takes up what others queued, and
+    they go on before it is done. So "no slot" here is over in microseconds, and nothing has run yet.
+    """
+    while True:
+        try:
             if stack.enough():
                 answer: bytes = program.run(payload, run)
                 return answer
             return stack.run_on_helper(program, payload, run)
-    finally:
-        _thread.nesting -= 1
-        here.slots.release()
+        except Stop as stop:
+            if stop.status is not OutcomeStatus.BUSY or time.monotonic() >= deadline:
+                raise
+        time.sleep(_CLEANING_SECONDS)
 
 
 def _commit(session: Session, keep: Callable[[], None] | None) -> Stop | None:

@@ -24,7 +24,7 @@ def test_no_call_finds_what_another_left(kind: str, monkeypatch: pytest.MonkeyPa
     def turn(number: int) -> tuple[str, Any]:
         artifact, hook = (one, "trouble:keep") if number % 2 else (other, "go")
         outcome = call(artifact, hook, limits={"deadline_ms": 10_000})
-        return outcome.status, outcome.result
+        return outcome.status, outcome.result if outcome.status == "ok" else outcome.error
 
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
         results = list(pool.map(turn, range(1000)))
