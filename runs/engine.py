@@ -24,10 +24,14 @@ from zelavis import doorbell
 logger = logging.getLogger("runs.engine")
 
 
-def drive(held: Held, *, seconds: float | None = None) -> None:
-    """Drive a claimed run, and the children it starts, for about ``seconds``; then give it back to the workers."""
+def drive(held: Held, *, seconds: float | None = None) -> bool:
+    """Drive a claimed run, and the children it starts, for about ``seconds``; then give it back to the workers.
+
+    Returns whether a child that it started is in other hands, so that the run may go on any moment.
+    """
     give_up = time.monotonic() + (policy.current().slice_seconds if seconds is None else seconds)
     current: Held | None = held
+    elsewhere = False
     try:
         while current is not None:
             goes_on, started = _invoke(current)
@@ -36,11 +40,11 @@ def drive(held: Held, *, seconds: float | None = None) -> None:
             if goes_on:
                 commits.give_back(current)
                 doorbell.ring("runs.tasks.drive", current.id)
-                return
+                return elsewhere
             if not started:
-                return
+                return elsewhere
             for child in started:
-                drive_due(child, seconds=give_up - time.monotonic())
+                elsewhere = not drive_due(child, seconds=give_up - time.monotonic()) or elsewhere
             current = leases.claim(current.id) if time.monotonic() < give_up else None
     except LostClaim:
         logger.info("run taken over or ended meanwhile", extra={"run": held.id, "fence": held.fence})
@@ -48,6 +52,7 @@ def drive(held: Held, *, seconds: float | None = None) -> None:
         # The claim ends by its lease; whoever finds the run then goes on from what is committed.
         leases.let_go(current or held)
         raise
+    return elsewhere
 
 
 def drive_due(run_id: str, *, seconds: float | None = None) -> bool:

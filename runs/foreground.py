@@ -10,21 +10,26 @@ import logging
 import os
 import queue
 import threading
+import time
 from typing import Any
 
 from django.db import close_old_connections, connection
+from django.db.models import Q
 
-from runs import commits, engine, policy
+from runs import commits, engine, policy, states
 from runs.errors import LostClaim
 from runs.held import Held
+from runs.models import Run
 from zelavis import doorbell
 from zelavis.logs import request_id
 
 logger = logging.getLogger("runs.foreground")
 #: Drives of requests at once in one process; more are left to the workers.
 MAX_THREADS = 64
+#: How often a request looks whether a run that is in other hands has parked or ended.
+_LOOK_SECONDS = 0.02
 
-_Job = tuple[Held, float, threading.Event, str]
+_Job = tuple[Held, float, threading.Event, str, list[bool]]
 _jobs: queue.SimpleQueue[_Job] = queue.SimpleQueue()
 _lock = threading.Lock()
 _threads = 0
@@ -39,11 +44,22 @@ def drive(held: Held, *, seconds: float | None = None) -> None:
         # Another thread would not see the run before the caller commits.
         engine.drive(held, seconds=limit)
         return
+    ends = time.monotonic() + limit
     done = threading.Event()
-    if not _offer((held, limit, done, request_id.get())):
+    elsewhere: list[bool] = []
+    if not _offer((held, limit, done, request_id.get(), elsewhere)):
         _hand_over(held)
         return
     done.wait(limit)
+    # A worker was quicker to take up a child: its end lets this run go on, there or in another worker.
+    while any(elsewhere) and time.monotonic() < ends and _moves(held.id):
+        time.sleep(_LOOK_SECONDS)
+
+
+def _moves(run_id: str) -> bool:
+    """Whether somebody drives the run, or one of the children it waits for."""
+    family = Run.objects.filter(Q(pk=run_id) | Q(parent_id=run_id))
+    return family.filter(status=states.RUNNING).exists()
 
 
 def _offer(job: _Job) -> bool:
@@ -67,10 +83,10 @@ def _offer(job: _Job) -> bool:
 def _serve(jobs: queue.SimpleQueue[_Job]) -> None:
     global _idle
     while True:
-        held, seconds, done, request = jobs.get()
+        held, seconds, done, request, elsewhere = jobs.get()
         token = request_id.set(request)
         try:
-            engine.drive(held, seconds=seconds)
+            elsewhere.append(engine.drive(held, seconds=seconds))
         except Exception:
             # The run is found again when its lease ends; whoever asked gets the record as it stands.
             logger.exception("drive failed", extra={"run": held.id})
