@@ -38,7 +38,7 @@ HOOK = "content:afterSave"
 @contextlib.contextmanager
 def echo() -> Iterator[str]:
     """The Node server; its URL."""
-    from tests.services import free_port
+    from tests.server import free_port
 
     node, port = shutil.which("node"), free_port()
     if not node:
@@ -59,7 +59,7 @@ def plugin_worker() -> Iterator[str]:
     import httpx
 
     from tests.server import ROOT, environment, eventually
-    from tests.services import free_port
+    from tests.server import free_port
 
     port = free_port()
     with tempfile.TemporaryDirectory() as folder:

@@ -20,7 +20,7 @@ from pathlib import Path
 from tests.benchmarks import harness, peers
 from tests.benchmarks.harness import Row, latencies, number, progress, summary, wanted
 from tests.benchmarks.peers import work
-from tests.services import free_port
+from tests.server import free_port
 
 CONFIG = """using Workerd = import "/workerd/workerd.capnp";
 const config :Workerd.Config = (
