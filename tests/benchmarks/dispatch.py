@@ -58,8 +58,7 @@ def plugin_worker() -> Iterator[str]:
     """``manage.py plugin_worker`` on a data directory of its own; its URL."""
     import httpx
 
-    from tests.server import ROOT, environment, eventually
-    from tests.server import free_port
+    from tests.server import ROOT, environment, eventually, free_port
 
     port = free_port()
     with tempfile.TemporaryDirectory() as folder:
