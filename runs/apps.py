@@ -18,12 +18,13 @@ class RunsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from runs import alarms
+        from runs import alarms, capabilities
         from runs.manifests import sources
 
         SOURCES.append(WakeSource(name="runs", task="runs.tasks.work", seconds_until_next=alarms.seconds_until_next))
         SOURCES.extend(sources.SOURCES)
         CARDS.append(_cards)
+        capabilities.register()
         autodiscover_modules("workflows")
 
 

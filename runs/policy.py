@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 
 from django.conf import settings
 
@@ -40,13 +41,15 @@ class Policy:
     prepared_statements: bool = True
     #: Terminal runs older than this are removed; 0 keeps them.
     retention_days: float = 0.0
+    #: Plugin → the tenant as which it starts and signals runs; a plugin that is not named has a tenant of its own.
+    plugin_tenants: Mapping[str, str] = field(default_factory=dict)
 
 
 @functools.cache
 def _policy() -> Policy:
     environment = settings.ENVIRONMENT
     given = dict(getattr(settings, "RUNS", {}))
-    unknown = set(given) - {field.name for field in fields(Policy)}
+    unknown = set(given) - {each.name for each in fields(Policy)}
     if unknown:
         raise ValueError(f"settings.RUNS has no {', '.join(sorted(unknown))}")
     return Policy(

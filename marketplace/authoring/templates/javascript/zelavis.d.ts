@@ -121,6 +121,11 @@ export interface Context {
     cancel(name: string): Promise<boolean>;
     list(): Promise<{ name: string; at: number; data: any }[]>;
   };
+  /** "runs:trigger" and "runs:signal": done when the call ends. */
+  runs: {
+    trigger(workflow: string, input?: Json, options?: { key?: string; tags?: string[]; delaySeconds?: number }): Promise<string>;
+    signal(runId: string, name: string, payload?: Json): Promise<null>;
+  };
   log: { [level in "debug" | "info" | "warn" | "error"]: (message: unknown, ...data: unknown[]) => Promise<null> };
   crypto: {
     randomBytes(size: number): Promise<Uint8Array>;
