@@ -11,15 +11,17 @@ import random
 import time
 
 from django.db import Error as DatabaseError
+from django.db import InterfaceError, OperationalError, connection
 
 from runs import clock, commits, leases, policy, states
-from runs.dispatchers.base import Dispatcher, TenantError
+from runs.dispatchers.base import TenantError
 from runs.dispatchers.choose import choose
-from runs.errors import LostClaim, ProtocolError
+from runs.errors import LostClaim, NotCommitted, ProtocolError
 from runs.held import Held
 from runs.jsontext import ABSENT
 from runs.protocol import StepResponse, runtime_error
 from zelavis import doorbell
+from zelavis.errors import ZelavisError
 
 logger = logging.getLogger("runs.engine")
 
@@ -48,11 +50,35 @@ def drive(held: Held, *, seconds: float | None = None) -> bool:
             current = leases.claim(current.id) if time.monotonic() < give_up else None
     except LostClaim:
         logger.info("run taken over or ended meanwhile", extra={"run": held.id, "fence": held.fence})
-    except DatabaseError:
-        # The claim ends by its lease; whoever finds the run then goes on from what is committed.
-        leases.let_go(current or held)
+    except (OperationalError, InterfaceError) as error:
+        _put_down(current or held, error)
         raise
+    except NotCommitted as stopped:
+        cause = stopped.__cause__
+        assert cause is not None
+        if isinstance(cause, OperationalError | InterfaceError):
+            _put_down(current or held, cause)
+        raise cause from None
+    finally:
+        # Whatever ended the drive: a claim that nobody drives must not be kept alive.
+        leases.let_go(current or held)
     return elsewhere
+
+
+def _put_down(held: Held, error: BaseException) -> None:
+    """The database was away for a moment: let the run go at once, if it is back, and not only when the lease ends.
+
+    It is no fault of the run, so the claim does not count as one that died.
+    """
+    logger.warning("the database did not answer a driver", extra={"run": held.id, "reason": str(error)})
+    if connection.in_atomic_block:
+        return
+    try:
+        # A connection that broke is not used again.
+        connection.close()
+        leases.put_down(held)
+    except DatabaseError:
+        logger.info("run left to the end of its lease", extra={"run": held.id})
 
 
 def drive_due(run_id: str, *, seconds: float | None = None) -> bool:
@@ -70,7 +96,15 @@ def _invoke(held: Held) -> tuple[bool, list[str]]:
     if limit is not None:
         commits.finish(held, states.FAILED, error=limit)
         return False, []
-    dispatcher = choose(held.workflow_id, held.tenant)
+    if held.unreadable:
+        _refused(held, "", TenantError("unreadable", held.unreadable, status=500), 0)
+        return False, []
+    try:
+        dispatcher = choose(held.workflow_id, held.tenant)
+    except ZelavisError as error:
+        # Its secret cannot be read: somebody has to set it again, and the run waits for that.
+        _refused(held, "", TenantError(error.code, error.message, status=500), 0)
+        return False, []
     if dispatcher is None:
         message = f'workflow "{held.workflow_id}" is not known here and no tenant is configured'
         commits.finish(held, states.FAILED, error=runtime_error("handler_error", message))
@@ -79,18 +113,18 @@ def _invoke(held: Held) -> tuple[bool, list[str]]:
     try:
         response = dispatcher.dispatch(held)
     except TenantError as error:
-        _refused(held, dispatcher, error, _ms(began))
+        _refused(held, dispatcher.name, error, _ms(began))
         return False, []
     except ProtocolError as error:
         refusal = TenantError(error.code, error.message, status=200)
-        _refused(held, dispatcher, refusal, _ms(began))
+        _refused(held, dispatcher.name, refusal, _ms(began))
         return False, []
     except (DatabaseError, OSError, http.client.HTTPException):
         raise
     except Exception as error:
         # A fault of ours in a dispatcher: the run keeps its journal and is tried again like after a tenant's 500.
         logger.exception("dispatcher failed", extra={"run": held.id, "dispatcher": dispatcher.name})
-        _refused(held, dispatcher, TenantError("executor_error", str(error), status=500), _ms(began))
+        _refused(held, dispatcher.name, TenantError("executor_error", str(error), status=500), _ms(began))
         return False, []
     return _apply(held, response, _ms(began))
 
@@ -148,7 +182,7 @@ def _limit(held: Held) -> dict[str, object] | None:
     return None
 
 
-def _refused(held: Held, dispatcher: Dispatcher, error: TenantError, duration_ms: int) -> None:
+def _refused(held: Held, dispatcher: str, error: TenantError, duration_ms: int) -> None:
     """No usable answer: try again later, or fail the run with the cause."""
     rules = policy.current()
     if error.permanent or held.attempts + 1 >= rules.max_attempts:
@@ -163,7 +197,7 @@ def _refused(held: Held, dispatcher: Dispatcher, error: TenantError, duration_ms
         "code": error.code,
         "status": error.status,
         "message": error.message,
-        "dispatcher": dispatcher.name,
+        "dispatcher": dispatcher,
         "durationMs": duration_ms,
     }
     commits.retry(held, at=at, reason=reason, duration_ms=duration_ms)

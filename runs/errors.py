@@ -93,3 +93,11 @@ class LostClaim(BaseException):
 
     Not an ``Exception``, so that a workflow's own ``except Exception`` cannot swallow it.
     """
+
+
+class NotCommitted(BaseException):
+    """The database did not take a commit: stop at once; whoever claims the run next goes on from the journal.
+
+    Not an ``Exception``, so that a workflow's own ``except Exception`` neither swallows it nor makes it the run's end.
+    Raised from the database's own error.
+    """

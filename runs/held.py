@@ -55,6 +55,8 @@ class Held:
     streams: dict[str, Any] = field(default_factory=dict)
     #: Pending waitpoints as last seen: key → (wake_at, ordinal).
     pending: dict[str, tuple[int | None, int]] = field(default_factory=dict)
+    #: Why its documents or its journal could not be read, if so.
+    unreadable: str = ""
 
     def __post_init__(self) -> None:
         self.paused = bool(self.paused)

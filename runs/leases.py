@@ -21,6 +21,8 @@ from runs import clock, policy, sql, states, waitpoints
 from runs.held import COLUMNS, Held
 
 logger = logging.getLogger("runs.leases")
+#: A run whose driver lost the database is due again after so long: the database may need a breath.
+PUT_DOWN_MS = 250
 _owner: tuple[int, str] = (0, "")
 _lock = threading.Lock()
 #: The claims of this process: (run, fence) → when its lease was last known to be extended.
@@ -112,7 +114,11 @@ def _open(cursor: object, held: Held, now: int) -> Held | None:
             "UPDATE runs_run SET status = 'running', next_seq = next_seq + %s WHERE id = %s", [len(entries), held.id]
         )
         held.status, held.next_seq = states.RUNNING, held.next_seq + len(entries)
-    held.load(cur)
+    try:
+        held.load(cur)
+    except (ValueError, TypeError) as error:
+        # The claim stands, so that a broken row is not the most urgent one for ever; its driver says what is wrong.
+        held.unreadable = f"the run's rows cannot be read: {error}"
     return held
 
 
@@ -135,6 +141,17 @@ def keep(held: Held) -> None:
             _keeper_pid = os.getpid()
             threading.Thread(target=_extend_for_ever, name="runs-leases", daemon=True).start()
         _claims[held.id, held.fence] = clock.now_ms()
+
+
+def put_down(held: Held) -> None:
+    """Give the claim up before its lease ends, without counting it as one whose driver died."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE runs_run SET wake_at = CASE WHEN paused THEN NULL ELSE %s END, lease_owner = '', "
+            "claims = CASE WHEN claims > 0 THEN claims - 1 ELSE 0 END "
+            "WHERE id = %s AND fence = %s AND status = 'running' AND lease_owner = %s",
+            [clock.now_ms() + PUT_DOWN_MS, held.id, held.fence, owner()],
+        )
 
 
 def let_go(held: Held) -> None:

@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import random
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any, Literal
+
+from django.db import Error as DatabaseError
 
 from runs import clock, commits, links, protocol, states
 from runs.authoring import waits
 from runs.authoring.failures import Compensate, Parked, StepFailed
 from runs.authoring.steps import Order, Retries, Undo, attempt
 from runs.authoring.waits import Duration, OnTimeout, Token, Waitable
+from runs.errors import NotCommitted
 from runs.held import Held
 from runs.jsontext import ABSENT
 from runs.models import JournalEntry
 from runs.protocol import Wait
+
+
+@contextlib.contextmanager
+def _committing() -> Iterator[None]:
+    """The database's errors are not the author's: they end the drive, whatever the body catches."""
+    try:
+        yield
+    except DatabaseError as error:
+        raise NotCommitted from error
 
 
 class Metadata:
@@ -117,7 +130,8 @@ class Context:
             entry = self._run(name, function, retries or Retries(attempts=1))
             self._steps[name] = entry
             if self._durable:
-                commits.step(self._held, JournalEntry.STEP, name, entry)
+                with _committing():
+                    commits.step(self._held, JournalEntry.STEP, name, entry)
         elif name not in self._asked:
             self._order.replayed(name)
         self._asked.add(name)
@@ -249,7 +263,8 @@ class Context:
         done = {"chunkCount": seq + 1}
         self._streamed[stream_id] = done
         if self._durable:
-            commits.stream(self._held, stream_id, done, self.chunks)
+            with _committing():
+                commits.stream(self._held, stream_id, done, self.chunks)
             self.chunks = []
 
     def _chunk(self, stream_id: str, seq: int, encoding: str, item: Any, *, final: bool) -> None:
@@ -293,7 +308,8 @@ class Context:
                 done["durationMs"] = entry["finishedAt"] - entry["startedAt"]
                 self._undone[name] = done
                 if self._durable:
-                    commits.step(self._held, JournalEntry.COMPENSATION, name, done)
+                    with _committing():
+                        commits.step(self._held, JournalEntry.COMPENSATION, name, done)
             reports.append({"stepId": name, **done})
         return reports
 

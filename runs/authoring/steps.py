@@ -8,7 +8,7 @@ from typing import Any
 
 from runs import clock, jsontext
 from runs.authoring.failures import Fatal, Parked, Retryable, serialized
-from runs.errors import DeterminismError, LostClaim
+from runs.errors import DeterminismError, LostClaim, NotCommitted
 
 Undo = Callable[[Any], Any]
 
@@ -71,7 +71,7 @@ def attempt(function: Callable[[], Any], number: int) -> tuple[dict[str, Any], E
         output = function()
         # What cannot be journaled cannot be replayed: it fails here, not at the end of the invocation.
         jsontext.dumps(output).encode("utf-8")
-    except (Parked, LostClaim):
+    except (Parked, LostClaim, NotCommitted):
         raise
     except Exception as error:  # noqa: BLE001  the step is the author's code; whatever it raises is its result
         failure = error
