@@ -55,28 +55,39 @@ def step(held: Held, kind: str, key: str, data: Any) -> None:
     sql.crash_point(f"after_commit:{kind}")
 
 
-def stream(held: Held, stream_id: str, done: dict[str, Any], chunks: Sequence[dict[str, Any]]) -> None:
-    """Journal a stream that an inline body sent completely, with its chunks."""
+def stream(
+    held: Held, stream_id: str, done: dict[str, Any] | None, chunks: Sequence[dict[str, Any]], *, afresh: bool
+) -> None:
+    """Write pieces of a stream that an inline body sends; with ``done`` they are the last, which is journaled.
+
+    ``afresh``: they are its first, and replace what an earlier driver wrote of it before it died.
+    """
     now = clock.now_ms()
+    entries = [] if done is None else [(JournalEntry.STREAM, stream_id, done)]
+    count = len(chunks) + len(entries)
+    sql.crash_point("before_commit:stream")
     with transaction.atomic(), sql.cursor() as cursor:
         cursor.execute(
             "UPDATE runs_run SET next_seq = next_seq + %s, claims = 0 "
             "WHERE id = %s AND fence = %s AND status = 'running' RETURNING next_seq",
-            [len(chunks) + 1, held.id, held.fence],
+            [count, held.id, held.fence],
         )
         row = cursor.fetchone()
         if row is None:
             leases.let_go(held)
             raise LostClaim
-        first = row[0] - len(chunks) - 1
+        first = row[0] - count
+        if afresh:
+            cursor.execute("DELETE FROM runs_chunk WHERE run_id = %s AND stream_id = %s", [held.id, stream_id])
         _write_chunks(cursor, held.id, chunks, first)
-        entry = (JournalEntry.STREAM, stream_id, done)
         waitpoints.write_journal(
-            cursor, waitpoints.journal_rows(held.id, [entry], first=row[0] - 1, fence=held.fence, now=now)
+            cursor,
+            waitpoints.journal_rows(held.id, entries, first=first + len(chunks), fence=held.fence, now=now),
         )
     if first == held.next_seq:
         held.next_seq = row[0]
     held.claims = 0
+    sql.crash_point("after_commit:stream")
 
 
 def _write_chunks(cursor: Any, run_id: str, chunks: Sequence[dict[str, Any]], first: int) -> None:

@@ -12,10 +12,11 @@ from typing import Any, Literal
 
 from django.db import Error as DatabaseError
 
-from runs import clock, commits, links, protocol, states
+from runs import commits, links, protocol, states
 from runs.authoring import waits
 from runs.authoring.failures import Compensate, Parked, StepFailed
 from runs.authoring.steps import Order, Retries, Undo, attempt
+from runs.authoring.streaming import Sender, chunk
 from runs.authoring.waits import Duration, OnTimeout, Token, Waitable
 from runs.errors import NotCommitted
 from runs.held import Held
@@ -253,31 +254,20 @@ class Context:
     def stream(
         self, stream_id: str, items: Iterable[Any], *, encoding: Literal["text", "json", "base64"] = "json"
     ) -> None:
-        """Send pieces to whoever follows the run. A stream that was sent completely is not sent again."""
+        """Send pieces to whoever follows the run, as ``items`` gives them. A complete stream is not sent again.
+
+        One that was cut off is sent anew, from the beginning, in the place of what there was.
+        """
         if stream_id in self._streamed:
+            return
+        if self._durable:
+            self._streamed[stream_id] = Sender(self._held, stream_id, encoding, _committing).send(items)
             return
         seq = 0
         for seq, item in enumerate(items, 1):
-            self._chunk(stream_id, seq, encoding, item, final=False)
-        self._chunk(stream_id, seq + 1, encoding, None, final=True)
-        done = {"chunkCount": seq + 1}
-        self._streamed[stream_id] = done
-        if self._durable:
-            with _committing():
-                commits.stream(self._held, stream_id, done, self.chunks)
-            self.chunks = []
-
-    def _chunk(self, stream_id: str, seq: int, encoding: str, item: Any, *, final: bool) -> None:
-        self.chunks.append(
-            {
-                "streamId": stream_id,
-                "seq": seq,
-                "encoding": encoding,
-                "chunk": item,
-                "final": final,
-                "at": clock.now_ms(),
-            }
-        )
+            self.chunks.append(chunk(stream_id, seq, encoding, item, final=False))
+        self.chunks.append(chunk(stream_id, seq + 1, encoding, None, final=True))
+        self._streamed[stream_id] = {"chunkCount": seq + 1}
 
     # -- the pass -------------------------------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -64,3 +65,16 @@ def poison(context: Context, given: Any) -> Any:
 def fails(context: Context, given: Any) -> Any:
     """Fails for good."""
     context.step("bad", lambda: (_ for _ in ()).throw(Fatal("told to")))
+
+
+@workflow("flow-streams")
+def streams(context: Context, given: Any) -> Any:
+    """Two pieces at once, a pause, two more …; each says when it was made."""
+
+    def pieces() -> Iterator[dict[str, float]]:
+        for _ in range(given["pieces"]):
+            yield {"at": time.time()}
+            yield {"at": time.time()}
+            time.sleep(given["seconds"])
+
+    context.stream("live", pieces())
