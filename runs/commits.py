@@ -7,6 +7,7 @@ nothing.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from django.db import connection, transaction
@@ -111,17 +112,19 @@ def finish(
     """End the run; its parent, its children and the next run under its concurrency key are told with it."""
     now = clock.now_ms()
     error = public_error(error)
+    output_text, error_text = jsontext.text_or_none(output), None if error is None else jsontext.dumps(error)
+    news = _news(held, response, now, duration_ms=duration_ms)
     sql.crash_point("before_commit:finish")
+    if _finish_at_once(held, now, status, news, output_text, error_text):
+        _finished(held, now, status)
+        return
     with transaction.atomic(), sql.cursor() as cursor:
         if held.parent_id is not None:
             # Ancestors are locked before descendants, everywhere.
             cursor.execute("SELECT id FROM runs_run WHERE id = %s" + sql.lock(), [held.parent_id])
-        _, buffered, _ = _write(
-            cursor, held, now, status=status, wake_at=None, response=response, duration_ms=duration_ms
-        )
+        _, buffered, _ = _write(cursor, held, now, news, status=status, wake_at=None)
         if buffered:
             endings.expire_buffered(cursor, held.id, now=now)
-        output_text, error_text = jsontext.text_or_none(output), None if error is None else jsontext.dumps(error)
         if output_text is not None or error_text is not None:
             cursor.execute(
                 "UPDATE runs_data SET output = %s, error = %s WHERE run_id = %s", [output_text, error_text, held.id]
@@ -132,9 +135,52 @@ def finish(
             waitpoints.drop_all(cursor, held.id, now=now)
             held.pending = {}
         endings.ended(cursor, held, status=status, output=output, error=error, now=now)
+    _finished(held, now, status)
+
+
+def _finished(held: Held, now: int, status: str) -> None:
     held.status, held.completed_at = status, now
     leases.let_go(held)
     sql.crash_point("after_commit:finish")
+
+
+def _finish_at_once(held: Held, now: int, status: str, news: _News, output: str | None, error: str | None) -> bool:
+    """End a run that concerns nobody else in one statement, so in one round trip to PostgreSQL instead of five.
+
+    ``False``: nothing is written; it has a family, a place, something buffered, or is no longer this driver's.
+    """
+    alone = held.parent_id is None and held.concurrency_key is None and not held.pending and not news.chunks
+    if not alone or not news.entries or connection.vendor != "postgresql" or connection.in_atomic_block:
+        return False
+    count = len(news.entries)
+    places = ", ".join(["(CAST(%s AS integer), CAST(%s AS text), CAST(%s AS text), CAST(%s AS text))"] * count)
+    metadata = None if news.metadata is held.metadata else jsontext.dumps(news.metadata)
+    with sql.cursor() as cursor:
+        cursor.execute(
+            "WITH held AS (UPDATE runs_run SET status = %s, wake_at = NULL, lease_owner = '', claims = 0, "
+            "next_seq = next_seq + %s, metadata_cursor = %s, compute_ms = %s, attempts = %s, completed_at = %s "
+            "WHERE id = %s AND fence = %s AND status = 'running' AND buffered = 0 RETURNING id, next_seq), "
+            "data AS (UPDATE runs_data SET output = %s, error = %s, metadata_state = COALESCE(%s, metadata_state) "
+            "FROM held WHERE run_id = held.id) "
+            "INSERT INTO runs_journal (run_id, seq, kind, key, data, fence, at) "
+            "SELECT held.id, held.next_seq - %s + news.place, news.kind, news.key, news.data, %s, %s "
+            f"FROM held, (VALUES {places}) AS news (place, kind, key, data) RETURNING seq",
+            [
+                *(status, count, news.metadata_cursor, held.compute_ms, held.attempts, now, held.id, held.fence),
+                *(output, error, metadata, count, held.fence, now),
+                *(
+                    value
+                    for place, (kind, key, data) in enumerate(news.entries)
+                    for value in (place, kind, key, jsontext.dumps(data))
+                ),
+            ],
+        )
+        written = cursor.fetchall()
+    if not written:
+        return False
+    held.next_seq = max(seq for (seq,) in written) + 1
+    held.metadata, held.metadata_cursor, held.claims = news.metadata, news.metadata_cursor, 0
+    return True
 
 
 def park(held: Held, waits: Sequence[Wait], *, response: StepResponse, duration_ms: int) -> list[str]:
@@ -143,12 +189,11 @@ def park(held: Held, waits: Sequence[Wait], *, response: StepResponse, duration_
     Returns the child runs started for it. Afterwards ``held.status`` is ``waiting``, or ``running`` to go on.
     """
     now = clock.now_ms()
+    news = _news(held, response, now, duration_ms=duration_ms)
     sql.crash_point("before_commit:park")
     with transaction.atomic(), sql.cursor() as cursor:
         seen = held.next_seq
-        count, buffered, paused = _write(
-            cursor, held, now, status=states.WAITING, wake_at=None, response=response, duration_ms=duration_ms
-        )
+        count, buffered, paused = _write(cursor, held, now, news, status=states.WAITING, wake_at=None)
         others = held.next_seq - count > seen
         if others:
             held.catch_up(cursor, seen)
@@ -191,9 +236,10 @@ def retry(held: Held, *, at: int, reason: dict[str, Any], duration_ms: int) -> N
     """Let the run go until ``at``, because its tenant could not be asked."""
     now = clock.now_ms()
     held.attempts += 1
+    news = _news(held, None, now, duration_ms=duration_ms)
+    news.entries.append((JournalEntry.RETRY, str(held.attempts), {**reason, "retryAt": at}))
     with transaction.atomic(), sql.cursor() as cursor:
-        entry = (JournalEntry.RETRY, str(held.attempts), {**reason, "retryAt": at})
-        _write(cursor, held, now, status=states.RUNNING, wake_at=at, entries=[entry], duration_ms=duration_ms)
+        _write(cursor, held, now, news, status=states.RUNNING, wake_at=at)
     held.wake_at = at
     leases.let_go(held)
     sql.crash_point("after_commit:retry")
@@ -210,36 +256,38 @@ def give_back(held: Held) -> None:
     leases.let_go(held)
 
 
+@dataclass(slots=True)
+class _News:
+    """What a commit adds to the run, made once from the tenant's answer."""
+
+    entries: list[Entry]
+    chunks: list[dict[str, Any]]
+    metadata: dict[str, Any]
+    metadata_cursor: int
+
+
+def _news(held: Held, response: StepResponse | None, now: int, *, duration_ms: int) -> _News:
+    """What the answer has that the run has not. An entry once journaled is never replaced."""
+    held.compute_ms += duration_ms
+    news = _News([], [], held.metadata, held.metadata_cursor)
+    if response is None:
+        return news
+    report = {"status": response.status, "durationMs": duration_ms, "attempt": held.attempts + 1}
+    news.entries += _entries(held, response, now)
+    news.entries.append((JournalEntry.INVOCATION, str(held.invocations), report))
+    news.chunks = response.chunks
+    if len(response.metadata_updates) > held.metadata_cursor:
+        news.metadata = apply_updates(held.metadata, response.metadata_updates[held.metadata_cursor :])
+    news.metadata_cursor = len(response.metadata_updates)
+    held.attempts = 0
+    return news
+
+
 def _write(
-    cursor: Any,
-    held: Held,
-    now: int,
-    *,
-    status: str,
-    wake_at: int | None,
-    response: StepResponse | None = None,
-    entries: Sequence[Entry] = (),
-    duration_ms: int,
+    cursor: Any, held: Held, now: int, news: _News, *, status: str, wake_at: int | None
 ) -> tuple[int, int, bool]:
     """The fenced write that every commit starts with. Returns (rows numbered, buffered injections, paused)."""
-    rows: list[Entry] = [*entries]
-    cursor_after, metadata = held.metadata_cursor, held.metadata
-    chunks: list[dict[str, Any]] = []
-    if response is not None:
-        rows += _news(held, response, now)
-        rows.append(
-            (
-                JournalEntry.INVOCATION,
-                str(held.invocations),
-                {"status": response.status, "durationMs": duration_ms, "attempt": held.attempts + 1},
-            )
-        )
-        chunks = response.chunks
-        if len(response.metadata_updates) > held.metadata_cursor:
-            metadata = apply_updates(held.metadata, response.metadata_updates[held.metadata_cursor :])
-        cursor_after = len(response.metadata_updates)
-        held.attempts = 0
-    held.compute_ms += duration_ms
+    rows, chunks = news.entries, news.chunks
     terminal = states.is_terminal(status)
     count = len(rows) + len(chunks)
     cursor.execute(
@@ -247,7 +295,7 @@ def _write(
         "lease_owner = '', next_seq = next_seq + %s, metadata_cursor = %s, compute_ms = %s, attempts = %s, claims = 0, "
         "completed_at = %s WHERE id = %s AND fence = %s AND status = 'running' RETURNING next_seq, buffered, paused",
         [
-            *(status, wake_at, count, cursor_after, held.compute_ms, held.attempts),
+            *(status, wake_at, count, news.metadata_cursor, held.compute_ms, held.attempts),
             *(now if terminal else None, held.id, held.fence),
         ],
     )
@@ -259,16 +307,16 @@ def _write(
     first = after - count
     waitpoints.write_journal(cursor, waitpoints.journal_rows(held.id, rows, first=first, fence=held.fence, now=now))
     _write_chunks(cursor, held.id, chunks, first + len(rows))
-    if metadata is not held.metadata:
+    if news.metadata is not held.metadata:
         cursor.execute(
-            "UPDATE runs_data SET metadata_state = %s WHERE run_id = %s", [jsontext.dumps(metadata), held.id]
+            "UPDATE runs_data SET metadata_state = %s WHERE run_id = %s", [jsontext.dumps(news.metadata), held.id]
         )
-    held.next_seq, held.metadata, held.metadata_cursor, held.claims = after, metadata, cursor_after, 0
+    held.next_seq, held.claims = after, 0
+    held.metadata, held.metadata_cursor = news.metadata, news.metadata_cursor
     return count, buffered, bool(paused)
 
 
-def _news(held: Held, response: StepResponse, now: int) -> list[Entry]:
-    """What the answer's journal has that ours has not. An entry once journaled is never replaced."""
+def _entries(held: Held, response: StepResponse, now: int) -> list[Entry]:
     rows: list[Entry] = []
     for known, given, kind in (
         (held.steps, response.steps, JournalEntry.STEP),

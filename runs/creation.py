@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from django.db import connection
+
 from runs import jsontext, leases, sql, states, waitpoints
 from runs.held import COLUMNS, Held
 from runs.jsontext import ABSENT
@@ -54,6 +56,16 @@ class NewRun:
         }
         return result | {name: value for name, value in optional.items() if value is not None}
 
+    def tag_values(self) -> list[str]:
+        """The tags that a run can be found by."""
+        names = [tag for tag in self.tags if isinstance(tag, str)] if isinstance(self.tags, list) else []
+        return [tag[:200] for tag in dict.fromkeys(names)]
+
+    def is_one_statement(self) -> bool:
+        """Whether :func:`insert` sends one statement only, so that no transaction has to be opened around it."""
+        plain = self.delay is None and not self.journal and not self.tag_values()
+        return plain and connection.vendor == "postgresql"
+
 
 def insert(cursor: Any, new: NewRun, *, claim: bool, now: int, blocked: bool = False) -> Held:
     """Insert a run, already claimed by this process or ready for any worker.
@@ -95,23 +107,8 @@ def insert(cursor: Any, new: NewRun, *, claim: bool, now: int, blocked: bool = F
         started_at=new.started_at,
         completed_at=None,
     )
-    values = [getattr(held, name) for name in _NAMES]
-    sql.insert(cursor, "runs_run", COLUMNS, [values])
     held.input, held.meta, held.metadata = new.input, new.meta(), dict(new.metadata)
-    sql.insert(
-        cursor,
-        "runs_data",
-        "run_id, input, meta, metadata_state, body_hash",
-        [
-            (
-                held.id,
-                jsontext.text_or_none(new.input),
-                jsontext.dumps(held.meta),
-                jsontext.dumps(held.metadata),
-                new.body_hash,
-            )
-        ],
-    )
+    _write(cursor, held, new.body_hash)
     if new.journal:
         waitpoints.write_journal(
             cursor, waitpoints.journal_rows(held.id, new.journal, first=1, fence=held.fence, now=now)
@@ -121,15 +118,23 @@ def insert(cursor: Any, new: NewRun, *, claim: bool, now: int, blocked: bool = F
             held.resolved.update({key: data} if kind == "resolved" else {})
     if new.delay is not None:
         waitpoints.register(cursor, held, [new.delay], now=now, children={})
-    names = [tag for tag in new.tags if isinstance(tag, str)] if isinstance(new.tags, list) else []
-    sql.insert(
-        cursor,
-        "runs_tag",
-        "value, run_id",
-        [(tag[:200], held.id) for tag in dict.fromkeys(names)],
-        conflict="ON CONFLICT DO NOTHING",
-    )
+    tags = [(tag, held.id) for tag in new.tag_values()]
+    sql.insert(cursor, "runs_tag", "value, run_id", tags, conflict="ON CONFLICT DO NOTHING")
     return held
 
 
 _NAMES = [name.strip() for name in COLUMNS.split(",")]
+_DATA_COLUMNS = "run_id, input, meta, metadata_state, body_hash"
+_ROW = f"INSERT INTO runs_run ({COLUMNS}) VALUES ({sql.marks(_NAMES)})"
+_DOCUMENTS = f"INSERT INTO runs_data ({_DATA_COLUMNS}) VALUES (%s, %s, %s, %s, %s)"
+
+
+def _write(cursor: Any, held: Held, body_hash: str) -> None:
+    row = [getattr(held, name) for name in _NAMES]
+    meta, metadata = jsontext.dumps(held.meta), jsontext.dumps(held.metadata)
+    documents = [held.id, jsontext.text_or_none(held.input), meta, metadata, body_hash]
+    if connection.vendor == "postgresql":
+        cursor.execute(f"WITH run AS ({_ROW}) {_DOCUMENTS}", [*row, *documents])
+    else:
+        cursor.execute(_ROW, row)
+        cursor.execute(_DOCUMENTS, documents)

@@ -6,6 +6,7 @@ and driven, once that commits.
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -115,7 +116,10 @@ def start(new: creation.NewRun, *, claim: bool, own_id: bool, now: int) -> Trigg
     """
     sql.crash_point("before_commit:trigger")
     try:
-        with transaction.atomic(), sql.cursor() as cursor:
+        # What is one statement is a transaction by itself: opening and closing one would be two more round trips.
+        alone = new.idempotency_key is None and new.concurrency is None and new.is_one_statement()
+        around = nullcontext() if alone and not connection.in_atomic_block else transaction.atomic()
+        with around, sql.cursor() as cursor:
             if new.idempotency_key is not None and not own_id:
                 existing = _key(cursor, new, now)
                 if existing is not None:
