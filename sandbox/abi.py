@@ -6,8 +6,11 @@ The module's imports are named here, so that a module's import section is the li
 from __future__ import annotations
 
 import json
+import socket
+import time
 import traceback
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import wasmtime
@@ -63,11 +66,15 @@ class Invocation:
     """What one run may use and what is known of it afterwards. Used by one thread."""
 
     __slots__ = (
+        "began",
+        "connections",
         "context",
         "dispatch",
+        "ends_at",
         "failure",
         "fuel",
         "fuel_used",
+        "interrupted",
         "memory",
         "memory_limit",
         "memory_used",
@@ -100,6 +107,12 @@ class Invocation:
         self.pending: bytes | None = None
         #: Why a host function stopped the run; set before it traps.
         self.failure: BaseException | None = None
+        #: On ``time.monotonic()``: when the call began, and when it must have ended if it is given its time in slices.
+        self.began = self.ends_at = time.monotonic()
+        #: Why the call must end before its time, for operators; set by ``sandbox.interrupts``.
+        self.interrupted: str | None = None
+        #: What a host call waits for at present, to be shut when the call is interrupted.
+        self.connections: tuple[socket.socket, ...] = ()
         #: The store and its memory; ``memory`` is ``None`` until the module is instantiated.
         self.context: Any = None
         self.memory: Any = None
@@ -204,22 +217,42 @@ def trapped(trap: wasmtime.Trap) -> Stop:
     """The stop for a trap of the engine, with the guest's own frames, innermost first."""
     code = trap.trap_code
     kind = code.name.lower() if code is not None else "trap"
-    stack = "\n".join(
-        f"    at {frame.func_name or f'function {frame.func_index}'}"
-        # At a call that had no room for its own frame there is no offset.
-        + (f" (+{frame.module_offset:#x})" if frame.module_offset < 1 << 32 else "")
-        for frame in trap.frames[:20]
-    )
+    stack = stack_text(trap.frames)
     if kind == "interrupt":
-        return Stop(OutcomeStatus.DEADLINE, "deadline", "The call took longer than it may.", stack=stack)
+        return late(stack=stack)
     if kind == "out_of_fuel":
         return Stop(OutcomeStatus.FUEL, "fuel", "The call used up its instructions.", stack=stack)
     return Stop(OutcomeStatus.TRAP, kind, f"The guest trapped: {kind.replace('_', ' ')}.", stack=stack)
 
 
-def failed(invocation: Invocation) -> Stop | None:
-    """The stop for what a host function kept back when it trapped; ``None`` when none did."""
+def stack_text(frames: list[wasmtime.Frame]) -> str:
+    """A guest's frames, innermost first, as lines."""
+    return "\n".join(
+        f"    at {frame.func_name or f'function {frame.func_index}'}"
+        # At a call that had no room for its own frame there is no offset.
+        + (f" (+{frame.module_offset:#x})" if frame.module_offset < 1 << 32 else "")
+        for frame in frames[:20]
+    )
+
+
+def late(*, stack: str = "") -> Stop:
+    """The wall clock ran out."""
+    return Stop(OutcomeStatus.DEADLINE, "deadline", "The call took longer than it may.", stack=stack)
+
+
+def interrupted(reason: str, *, stack: str = "") -> Stop:
+    """The call was ended from outside, see ``sandbox.interrupts``."""
+    return Stop(OutcomeStatus.CANCELLED, "cancelled", "The call was ended by the host.", detail=reason, stack=stack)
+
+
+_FROM_OUTSIDE = (OutcomeStatus.DEADLINE, OutcomeStatus.CANCELLED)
+
+
+def failed(invocation: Invocation, *, where: Callable[[], str] | None = None) -> Stop | None:
+    """The stop for what the host kept back when it ended the run; ``None`` when it did not. ``where``: the stack."""
     failure = invocation.failure
+    if isinstance(failure, Stop) and where is not None and failure.status in _FROM_OUTSIDE:
+        failure.error = replace(failure.error, stack=where())
     if failure is None or isinstance(failure, Stop):
         return failure
     detail = "".join(traceback.format_exception(failure)[-12:])

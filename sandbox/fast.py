@@ -24,6 +24,7 @@ from wasmtime import _ffi as ffi
 from sandbox import abi, engine
 from sandbox.abi import Invocation, Stop
 from sandbox.outcome import OutcomeStatus
+from sandbox.slices import Slices, where
 
 _library = str(ffi.filename)
 _releasing = ctypes.CDLL(_library)
@@ -79,6 +80,7 @@ class _Running(threading.local):
 
 
 _running = _Running()
+_slices = Slices(lambda: _running.invocation)
 
 
 def _address(owner: Any) -> int:
@@ -162,7 +164,7 @@ class Machine:
             None,
         )
         if error:
-            raise RuntimeError(f"cannot define {module}.{name}: {_error_text(error)}")
+            raise RuntimeError(f"cannot define {module}.{name}: {_owned(error)}")
 
     def advance(self) -> None:
         """One tick of the epoch."""
@@ -209,7 +211,7 @@ class Program:
         try:
             context = invocation.context = _store_context(store)
             _store_limiter(store, invocation.memory_limit, invocation.table_limit, 2, 2, 1)
-            _set_deadline(context, invocation.ticks)
+            _set_deadline(context, _slices.first(store, invocation))
             if invocation.fuel is not None:
                 _set_fuel(context, invocation.fuel)
             try:
@@ -327,9 +329,8 @@ def _take(raw: int) -> None:
     memmove(_memory_data(invocation.context, invocation.memory) + pointer, answer, len(answer))
 
 
-def _error_text(error: int) -> str:
-    owned = wasmtime.WasmtimeError._from_ptr(ctypes.cast(error, POINTER(ffi.wasmtime_error_t)))
-    return str(owned)
+def _owned(error: int) -> wasmtime.WasmtimeError:
+    return wasmtime.WasmtimeError._from_ptr(ctypes.cast(error, POINTER(ffi.wasmtime_error_t)))
 
 
 def _stop(invocation: Invocation, error: int | None, trap: int | None) -> Stop:
@@ -338,5 +339,7 @@ def _stop(invocation: Invocation, error: int | None, trap: int | None) -> Stop:
     if trap:
         told = abi.trapped(wasmtime.Trap._from_ptr(ctypes.cast(trap, POINTER(ffi.wasm_trap_t))))
     elif error:
-        told = abi.not_instantiated(_error_text(error))
+        owned = _owned(error)
+        told = abi.not_instantiated(str(owned))
+        return abi.failed(invocation, where=lambda: where(owned)) or told
     return abi.failed(invocation) or told or abi.failed_without_reason()

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sandbox import abi, engine, ledger, runtime, stack, ticker
+from sandbox import abi, engine, interrupts, ledger, runtime, stack, ticker
 from sandbox.abi import Invocation, Stop
 from sandbox.artifact import Artifact
 from sandbox.call import Call
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 #: How long to wait before a slot is asked for again.
 _CLEANING_SECONDS = 0.0002
+#: How long to wait for a slot before looking whether the call may still begin.
+_PATIENCE = 0.25
 logger = logging.getLogger("sandbox.host")
 
 
@@ -85,6 +87,7 @@ def execute(
         fuel=limits.fuel,
     )
     result, stop = None, None
+    interrupts.enter(run, call, artifact, watched=record)
     try:
         result = abi.answer(_run(ready, call, limits, run, deadline), depth=limits.json_depth)
     except Stop as ended:
@@ -93,6 +96,11 @@ def execute(
         # A bug of ours, or a process that is going down: the caller gets an outcome, the operator the traceback.
         logger.exception("call failed in the host", extra={"invocation": call.id, "plugin": call.plugin})
         stop = _host_error("The host failed during the call.", traceback.format_exc(limit=12))
+    finally:
+        interrupts.leave(run)
+    if run.interrupted is not None and (stop is None or stop.status is not OutcomeStatus.CANCELLED):
+        # However it ended: it should not have gone on to its end, and nothing of it may stand.
+        stop = abi.interrupted(run.interrupted)
     if stop is None and isinstance(result, dict) and isinstance(result.get("reject"), dict) and call.hook != "route":
         message = result["reject"].get("message")
         stop = Stop(OutcomeStatus.REJECTED, "rejected", message if isinstance(message, str) else "")
@@ -146,8 +154,11 @@ def _run(
         raise _host_error(message, "", code="input_too_large")
     if _thread.nesting >= abi.MAX_NESTING:
         raise Stop(OutcomeStatus.BUSY, "nested_too_deep", "A plugin's call may lead to one other call, not to more.")
-    if not here.slots.acquire(timeout=max(0.0, deadline - time.monotonic())):
-        raise Stop(OutcomeStatus.BUSY, "busy", "No slot became free in time.")
+    while not here.slots.acquire(timeout=min(_PATIENCE, max(0.0, deadline - time.monotonic()))):
+        if run.interrupted is not None:
+            raise abi.interrupted(run.interrupted)
+        if time.monotonic() >= deadline:
+            raise Stop(OutcomeStatus.BUSY, "busy", "No slot became free in time.")
     _thread.nesting += 1
     try:
         with here.ticker as late:

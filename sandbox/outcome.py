@@ -30,6 +30,8 @@ class OutcomeStatus(StrEnum):
     CAPABILITY_DENIED = "capability_denied"
     #: Our fault: storage, a bug, a process in a state in which nothing may run.
     HOST_ERROR = "host_error"
+    #: It was ended from outside: its plugin was stopped or withdrawn while it ran.
+    CANCELLED = "cancelled"
     #: No slot became free in time, or the call is nested too deep; nothing ran.
     BUSY = "busy"
 

@@ -6,6 +6,8 @@ engine has no pool; the interface offers none.
 
 from __future__ import annotations
 
+import ctypes
+import functools
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -15,6 +17,7 @@ import wasmtime
 from sandbox import abi, engine
 from sandbox.abi import Invocation, Stop
 from sandbox.outcome import OutcomeStatus
+from sandbox.slices import Slices, where
 
 _U32 = 0xFFFFFFFF
 
@@ -24,6 +27,7 @@ class _Running(threading.local):
 
 
 _running = _Running()
+_slices = Slices(lambda: _running.invocation)
 
 
 class _Halt(Exception):
@@ -99,7 +103,7 @@ class Program:
                 tables=2,
                 memories=1,
             )
-            store.set_epoch_deadline(invocation.ticks)
+            store.set_epoch_deadline(_slices.first(ctypes.cast(store.ptr(), ctypes.c_void_p).value or 0, invocation))
             if invocation.fuel is not None:
                 store.set_fuel(invocation.fuel)
             invocation.context = store
@@ -113,7 +117,8 @@ class Program:
         except wasmtime.Trap as trap:
             raise abi.failed(invocation) or abi.trapped(trap) from None
         except wasmtime.WasmtimeError as error:
-            raise abi.failed(invocation) or abi.not_instantiated(str(error)) from None
+            told = abi.failed(invocation, where=functools.partial(where, error))
+            raise told or abi.not_instantiated(str(error)) from None
         except _Halt:
             raise abi.failed(invocation) or abi.failed_without_reason() from None
         finally:

@@ -251,6 +251,8 @@ def replay(body: str, *, artifact: Artifact | None = None) -> Replay:
     if tape["redacted"]:
         notes.append(f"{tape['redacted']} members were redacted when the tape was written")
     status, error = tape["outcome"]["status"], tape["outcome"]["error"] or {}
+    if status == "cancelled":
+        notes.append("the recorded call was ended from outside, which a replay is not")
     if status == "deadline":
         notes.append("the recorded call ended by the wall clock, which no tape can repeat exactly")
     if str(error.get("code", "")).startswith("commit_"):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.conf import settings
 
+from sandbox import interrupts
 from sandbox.capabilities.faults import Refused
 
 if TYPE_CHECKING:
@@ -67,7 +68,9 @@ class Context:
         return self.call.plugin
 
     def remaining(self) -> float:
-        """Seconds left of the call, never below zero."""
+        """Seconds left of the call, never below zero; none when it was interrupted."""
+        if interrupts.is_interrupted(self.call):
+            return 0.0
         return max(0.0, self.deadline - time.monotonic())
 
     def quantity(self, name: str, default: int) -> int:

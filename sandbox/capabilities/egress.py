@@ -8,6 +8,7 @@ the look-up of the name to the last byte; bytes are capped before and after deco
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import io
 import ipaddress
@@ -19,15 +20,21 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 
+from sandbox import interrupts
 from sandbox.capabilities.faults import Fault, Refused
 from sandbox.capabilities.hosts import Target
 
+if TYPE_CHECKING:
+    from sandbox.call import Call
+
 #: All header lines of an answer together.
 MAX_HEADER_BYTES = 65_536
+#: Seconds after which a wait looks whether it may go on.
+_PATIENCE = 0.1
 #: Name look-ups that hang at one time in this process; more are refused.
 _resolvers = threading.BoundedSemaphore(32)
 _NAT = [
@@ -61,8 +68,8 @@ def is_public(address: str) -> bool:
     return ip.is_global and not ip.is_multicast and not any(ip.version == net.version and ip in net for net in _NAT)
 
 
-def resolve(target: Target, deadline: float) -> str:
-    """One address of the host, after all of them were looked at.
+def resolve(target: Target, deadline: float, call: Call | None = None) -> str:
+    """One address of the host, after all of them were looked at. ``call``: whose interruption ends the wait.
 
     Raises:
         Refused: ``address_refused``.
@@ -86,8 +93,9 @@ def resolve(target: Target, deadline: float) -> str:
         raise Fault("resolve_failed", "Too many name look-ups hang at the moment.")
     # A thread, because the system's resolver has no time-out of its own.
     threading.Thread(target=look_up, name="resolve", daemon=True).start()
-    if not done.wait(max(0.0, deadline - time.monotonic())):
-        raise Fault("timeout", f"The name {target.host} was not resolved in time.")
+    while not done.wait(min(_PATIENCE, max(0.0, deadline - time.monotonic()))):
+        if time.monotonic() >= deadline or (call is not None and interrupts.is_interrupted(call)):
+            raise Fault("timeout", f"The name {target.host} was not resolved in time.")
     if failed or not found:
         raise Fault("resolve_failed", f"The name {target.host} cannot be resolved.")
     loopback = _is_allowed_loopback(target)
@@ -111,16 +119,17 @@ def send(
     body: bytes,
     deadline: float,
     most_bytes: int,
+    call: Call | None = None,
 ) -> Answer:
-    """One request, one answer. ``deadline`` is on ``time.monotonic()``.
+    """One request, one answer. ``deadline`` is on ``time.monotonic()``; interrupting ``call`` cuts it off.
 
     Raises:
         Refused: ``address_refused``.
         Fault: ``resolve_failed``, ``connect_failed``, ``tls_failed``, ``timeout``, ``response_too_large``,
             ``bad_response``.
     """
-    address = resolve(target, deadline)
-    connection = _Pinned(target, address, deadline, most_bytes + MAX_HEADER_BYTES)
+    address = resolve(target, deadline, call)
+    connection = _Pinned(target, address, deadline, most_bytes + MAX_HEADER_BYTES, call)
     response: http.client.HTTPResponse | None = None
     try:
         connection.putrequest(method, target.path, skip_host=True, skip_accept_encoding=True)
@@ -161,6 +170,7 @@ def send(
         if response is not None:
             response.close()
         connection.close()
+        connection.release()
 
 
 def _decoded(raw: bytes, encoding: str, most_bytes: int) -> bytes:
@@ -238,8 +248,10 @@ class _Socket:
 class _Pinned(http.client.HTTPConnection):
     """Connects to an address that was looked at, in the name of a host."""
 
-    def __init__(self, target: Target, address: str, deadline: float, most_bytes: int) -> None:
+    def __init__(self, target: Target, address: str, deadline: float, most_bytes: int, call: Call | None) -> None:
         super().__init__(target.host, target.port)
+        self._call = call
+        self._cut_off = contextlib.ExitStack()
         self._target = target
         self._address = address
         self._deadline = deadline
@@ -249,14 +261,23 @@ class _Pinned(http.client.HTTPConnection):
         left = self._deadline - time.monotonic()
         if left <= 0:
             raise TimeoutError
-        sock = socket.create_connection((self._address, self._target.port), timeout=left)
+        family = socket.AF_INET6 if ":" in self._address else socket.AF_INET
+        sock = socket.socket(family, socket.SOCK_STREAM)
         try:
+            sock.settimeout(left)
+            # From here until it is closed, whatever the connection waits for ends when the call is interrupted.
+            self._cut_off.enter_context(interrupts.closing(self._call, sock))
+            sock.connect((self._address, self._target.port))
             if self._target.scheme == "https":
                 sock = _tls().wrap_socket(sock, server_hostname=self._target.host)
         except BaseException:
             sock.close()
             raise
         self.sock = _Socket(sock, self._deadline, self._most)
+
+    def release(self) -> None:
+        """Forget the connection; after the body, which outlives ``close`` when the other side closes."""
+        self._cut_off.close()
 
 
 @cache

@@ -73,6 +73,7 @@ class HttpHandler(Handler):
             body=body,
             deadline=time.monotonic() + seconds,
             most_bytes=most,
+            call=self.context.call,
         )
         return self._told(answer, secret)
 

@@ -34,6 +34,7 @@ class Migration(migrations.Migration):
                             ("output_too_large", "output_too_large"),
                             ("capability_denied", "capability_denied"),
                             ("host_error", "host_error"),
+                            ("cancelled", "cancelled"),
                             ("busy", "busy"),
                         ],
                         max_length=20,

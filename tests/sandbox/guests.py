@@ -77,8 +77,8 @@ def call(
     **more: Any,
 ) -> Outcome:
     """One unrecorded call with stores in memory; ``limits`` are fields of :class:`Limits`."""
-    more = {"id": f"inv_test{next(_numbers)}", "now_ms": 1_700_000_000_000, "seed": 7, **more}
-    asked = Call(plugin=plugin, version="1.0.0", hook=hook, event=event, **more)
+    more = {"id": f"inv_test{next(_numbers)}", "version": "1.0.0", "now_ms": 1_700_000_000_000, "seed": 7, **more}
+    asked = Call(plugin=plugin, hook=hook, event=event, **more)
     return host.execute(
         artifact,
         asked,

@@ -22,6 +22,7 @@ CALL_STATUSES = frozenset(
         "output_too_large",
         "capability_denied",
         "host_error",
+        "cancelled",
         "busy",
     }
 )

@@ -171,11 +171,11 @@ def test_e05_a_name_is_resolved_once(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = _resolver(monkeypatch, ["93.184.216.34"], ["127.0.0.1"])
     connected: list[Any] = []
 
-    def connect(address: Any, timeout: float) -> Any:
+    def connect(sock: Any, address: Any) -> None:
         connected.append(address)
         raise ConnectionRefusedError
 
-    monkeypatch.setattr(egress.socket, "create_connection", connect)
+    monkeypatch.setattr(egress.socket.socket, "connect", connect)
     assert code_of(make(grants("api.example.com")), "http", "fetch", "https://api.example.com/") == "connect_failed"
     assert asked == ["api.example.com"]
     assert connected == [("93.184.216.34", 443)]
