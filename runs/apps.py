@@ -18,13 +18,15 @@ class RunsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from runs import alarms, capabilities
+        from runs import alarms, capabilities, metrics
         from runs.manifests import sources
+        from zelavis.metrics import SOURCES as monitoring
 
         SOURCES.append(WakeSource(name="runs", task="runs.tasks.work", seconds_until_next=alarms.seconds_until_next))
         SOURCES.extend(sources.SOURCES)
         CARDS.append(_cards)
         capabilities.register()
+        monitoring.append(metrics.figures)
         autodiscover_modules("workflows")
 
 

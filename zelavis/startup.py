@@ -12,7 +12,7 @@ from marketplace import ports
 from sandbox.capabilities import outbox
 from sandbox.capabilities import registry as capabilities
 from sandbox.capabilities.content import SOURCES
-from zelavis import doorbell, revocations, roles, tokens, wakeups
+from zelavis import doorbell, metrics, revocations, roles, tokens, wakeups
 from zelavis.activation import automatic, reconcile
 from zelavis.hooks import HOOKS, events
 from zelavis.hooks.sources import models as content
@@ -29,6 +29,7 @@ def connect() -> None:
     capabilities.AFTER_COMMIT["email"].append(partial(doorbell.ring, "zelavis.tasks.send_mail"))
     for binding in content.BINDINGS.values():
         SOURCES[binding.collection] = ModelSource(binding)
+    metrics.SOURCES.append(metrics.core)
     ports.HOOK_NAMES.append(lambda: frozenset(HOOKS))
     ports.STATE_LISTENERS.append(_release_changed)
     ports.MAKE_TOKEN.append(_make_token)

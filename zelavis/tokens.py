@@ -20,6 +20,7 @@ from zelavis.models import ApiToken
 SCOPES = {
     "plugins:read": "See the registry, activations, adapters and invocations.",
     "plugins:write": "Install, update, roll back, uninstall and configure plugins.",
+    "metrics:read": "Read the figures for a monitoring system.",
     "hooks:read": "See the hook catalogue and who listens.",
     "hooks:fire": "Fire a hook from another host.",
     "routes:call": "Call private routes of plugins.",

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from django.urls import path
 
-from zelavis.api import activations, health, hooks, invocations, plugins, receiver, routes
+from zelavis.api import activations, health, hooks, invocations, metrics, plugins, receiver, routes
 from zelavis.api.schema import SchemaView
 
 urlpatterns = [
     path("healthz", health.healthz, name="healthz"),
     path("readyz", health.readyz, name="readyz"),
+    path("metrics", metrics.Metrics.as_view(), name="metrics"),
     path("api/schema", SchemaView.as_view(), name="schema"),
     path("api/plugins", plugins.Plugins.as_view(), name="plugins"),
     path("api/plugins/<str:name>", plugins.Plugin.as_view(), name="plugin"),

@@ -1,0 +1,1 @@
+"""Pages for everybody that belong to no app of their own."""
