@@ -1,0 +1,1 @@
+"""The tenant of the chaos suite: it writes down for itself what it did."""
