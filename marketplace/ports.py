@@ -32,6 +32,8 @@ class MakeToken(Protocol):
 
 #: Called inside the transaction of the change: write rows and ring bells, call nobody. An exception undoes the change.
 STATE_LISTENERS: list[Callable[[StateChange], None]] = []
+#: Called inside the transaction that moved a staged update to another share or ended it, with the id of its row.
+ROLLOUT_LISTENERS: list[Callable[[int], None]] = []
 #: Names of the hooks of the catalogue; several sources are joined.
 HOOK_NAMES: list[Callable[[], frozenset[str]]] = []
 #: At most one of each: API tokens belong to the core.
@@ -53,6 +55,12 @@ def host_version() -> str:
     import zelavis
 
     return zelavis.__version__
+
+
+def tell_rollout(rollout_id: int) -> None:
+    """Tell the listeners of staged updates."""
+    for listener in ROLLOUT_LISTENERS:
+        listener(rollout_id)
 
 
 def tell(change: StateChange) -> None:

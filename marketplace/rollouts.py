@@ -17,13 +17,15 @@ from django.db import IntegrityError, transaction
 from django.db.models import F
 from django.utils import timezone
 
-from marketplace import capabilities, releases, versions
+from marketplace import capabilities, ports, releases, versions
 from marketplace.errors import RolloutRefused
 from marketplace.models import Plugin, Release, Rollout, RolloutState, UpdatePolicy
 from zelavis import audit
 
 #: Shares after the first, in percent.
 STAGES = (10, 25, 50, 100)
+#: So many calls without a single good one need no more to say that the candidate does not work.
+HOPELESS = 5
 #: What holds where nobody wrote a policy: no update installs by itself.
 _DEFAULT = UpdatePolicy()
 
@@ -124,12 +126,15 @@ def running(name: str) -> Rollout | None:
 
 def choose(rollout: Rollout, subject: str) -> Release:
     """The release that serves a call about ``subject``. Decided by the rows alone; asks nobody."""
-    if rollout.state == RolloutState.COMPLETED:
-        return rollout.candidate
+    return rollout.candidate if to_candidate(rollout, subject) else rollout.baseline
+
+
+def to_candidate(rollout: Rollout, subject: str) -> bool:
+    """Whether a call about ``subject`` is the candidate's."""
     if rollout.state != RolloutState.RUNNING:
-        return rollout.baseline
+        return rollout.state == RolloutState.COMPLETED
     mac = hmac.new(settings.SECRET_KEY.encode(), f"rollout:{rollout.pk}:{subject}".encode(), hashlib.sha256)
-    return rollout.candidate if int.from_bytes(mac.digest()[:4], "big") % 100 < rollout.percent else rollout.baseline
+    return int.from_bytes(mac.digest()[:4], "big") % 100 < rollout.percent
 
 
 def count(rollout_id: int, *, candidate: bool, failed: bool, now: datetime | None = None) -> bool:
@@ -154,7 +159,8 @@ def count(rollout_id: int, *, candidate: bool, failed: bool, now: datetime | Non
 
 def _excess(rollout: Rollout) -> float | None:
     """Percentage points by which the candidate fails more often; ``None``: too few calls to say."""
-    if rollout.candidate_calls < rollout.minimum_calls:
+    hopeless = rollout.candidate_calls == rollout.candidate_failures >= HOPELESS
+    if rollout.candidate_calls < rollout.minimum_calls and not hopeless:
         return None
     old = 100 * rollout.baseline_failures / rollout.baseline_calls if rollout.baseline_calls else 0.0
     return 100 * rollout.candidate_failures / rollout.candidate_calls - old
@@ -183,6 +189,7 @@ def advance(*, now: datetime | None = None) -> int:
             )
             if changed:
                 _record(rollout, "advance", "system", "", [f"{rollout.percent} %", f"{share} %"])
+                ports.tell_rollout(rollout.pk)
         moved += changed
     return moved
 
@@ -192,6 +199,11 @@ def cancel(rollout: Rollout, *, actor: str, reason: str, now: datetime | None = 
     return _end(rollout, RolloutState.CANCELLED, reason, actor=actor, now=now or timezone.now())
 
 
+def complete(rollout: Rollout, *, actor: str, reason: str, now: datetime | None = None) -> bool:
+    """End a rollout by hand: every call goes to the candidate. Answers whether it was running."""
+    return _end(rollout, RolloutState.COMPLETED, reason, actor=actor, now=now or timezone.now())
+
+
 def _end(rollout: Rollout, state: str, text: str, *, actor: str, now: datetime) -> bool:
     with transaction.atomic():
         changed = Rollout.objects.filter(pk=rollout.pk, state=RolloutState.RUNNING).update(
@@ -199,6 +211,7 @@ def _end(rollout: Rollout, state: str, text: str, *, actor: str, now: datetime) 
         )
         if changed:
             _record(rollout, state, actor, text, ["running", state])
+            ports.tell_rollout(rollout.pk)
     return bool(changed)
 
 

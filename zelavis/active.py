@@ -75,10 +75,27 @@ class ActiveEntry:
     surface: Surface
     grants: Mapping[str, Mapping[str, Any]]
     settings: Mapping[str, Any]
+    #: The version that a staged update sends a share of the calls to.
+    staged: Staged | None = None
+
+    def listens(self, name: str) -> bool:
+        """Whether this version is asked for a hook. A schedule is a promise to be called when its time comes, whether
+        or not the manifest lists the hook too."""
+        return self.hook(name) is not None or (
+            name == "cron" and bool(self.surface.schedules or "schedule" in self.grants)
+        )
 
     def hook(self, name: str) -> HookBinding | None:
         """The plugin's binding of a hook, if it listens."""
         return next((binding for binding in self.surface.hooks if binding.name == name), None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Staged:
+    """A version on its way into service, and the marketplace's row that says which calls it gets."""
+
+    rollout: int
+    entry: ActiveEntry
 
 
 def parse(
@@ -94,6 +111,7 @@ def parse(
     manifest: str,
     grants: str,
     settings: str,
+    staged: Staged | None = None,
 ) -> ActiveEntry:
     """An entry and its serving deployment as one value.
 
@@ -113,6 +131,7 @@ def parse(
             surface=surface(manifest),
             grants=_grants(grants),
             settings=_settings(settings),
+            staged=staged,
         )
     except (ValueError, TypeError, KeyError) as error:
         raise RegistryMalformed(f"What is stored of the plugin {name} cannot be understood: {error}") from error

@@ -182,6 +182,12 @@ class InvalidSettings(ZelavisError):
     status = 422
 
 
+class SettingsRequired(Conflict):
+    """This version requires settings that have no value; repeat the request with them."""
+
+    code = "settings_required"
+
+
 # --- activation --------------------------------------------------------------------------------------------------
 
 

@@ -20,8 +20,9 @@ from django.db import connection, transaction
 from django.db.models import F, QuerySet
 from django.utils import timezone
 
-from zelavis import active, audit
-from zelavis.active import ActiveEntry
+from marketplace import settings_schema
+from zelavis import active, audit, carry
+from zelavis.active import ActiveEntry, Staged
 from zelavis.errors import (
     InvalidRequest,
     InvalidSettings,
@@ -32,7 +33,7 @@ from zelavis.errors import (
     RegistryMalformed,
     UnknownPlugin,
 )
-from zelavis.models import CircuitBreaker, DispatchWorker, PluginEntry, Registry
+from zelavis.models import CircuitBreaker, Deployment, DispatchWorker, PluginEntry, Registry
 
 #: Tries of one change before the caller is told to come again.
 ATTEMPTS = 8
@@ -58,9 +59,9 @@ _lock = threading.Lock()
 
 def entries() -> QuerySet[PluginEntry]:
     """All entries with what serves, in registry order."""
-    return PluginEntry.objects.select_related("serving", "previous", "worker", "worker__namespace").order_by(
-        F("order").asc(nulls_last=True), "name"
-    )
+    return PluginEntry.objects.select_related(
+        "serving", "previous", "candidate", "worker", "worker__namespace"
+    ).order_by(F("order").asc(nulls_last=True), "name")
 
 
 def get(name: str) -> PluginEntry:
@@ -270,15 +271,48 @@ def remove(name: str, *, actor: str, reason: str = "", purge: bool = False, expe
     change(mutate)
 
 
+def block(name: str, *, actor: str, reason: str, expected: int | None = None) -> PluginEntry:
+    """Stop a plugin where it stands: nobody calls it from now on, and calls that run are ended.
+
+    What serves keeps its place, its settings and its data; an attempt at work ends as failed. A second block changes
+    the reason.
+
+    Raises:
+        UnknownPlugin, PreconditionFailed, InvalidRequest: without a reason.
+    """
+    if not reason.strip():
+        raise InvalidRequest("Say why it is stopped: whoever meets it next will ask.")
+    return _stand(name, reason.strip()[:500], "plugin.block", actor=actor, reason=reason, expected=expected)
+
+
+def unblock(name: str, *, actor: str, reason: str = "", expected: int | None = None) -> PluginEntry:
+    """Let a stopped plugin go on from where it stood.
+
+    Raises:
+        UnknownPlugin, PreconditionFailed.
+    """
+    return _stand(name, "", "plugin.unblock", actor=actor, reason=reason, expected=expected)
+
+
+def _stand(name: str, blocked: str, verb: str, *, actor: str, reason: str, expected: int | None) -> PluginEntry:
+    def mutate() -> PluginEntry:
+        entry = get(name)
+        if expected is not None and entry.revision != expected:
+            raise PreconditionFailed(f"The plugin is at revision {entry.revision}.", revision=entry.revision)
+        if entry.blocked != blocked:
+            audit.record(
+                verb, target=f"plugin:{name}", actor=actor, reason=reason, changes={"blocked": [entry.blocked, blocked]}
+            )
+            touch(entry, blocked=blocked)
+        return entry
+
+    return change(mutate)
+
+
 def hidden_settings(entry: PluginEntry) -> frozenset[str]:
-    """Names of settings whose values are never shown again: ``writeOnly``, or of the format of a password."""
-    schema = json.loads(entry.serving.manifest).get("settings", {}) if entry.serving else {}
-    properties = schema.get("properties", {}) if isinstance(schema, dict) else {}
-    return frozenset(
-        name
-        for name, rule in properties.items()
-        if isinstance(rule, dict) and (rule.get("writeOnly") or rule.get("format") in ("password", "secret"))
-    )
+    """Names of settings whose values are never shown again, in any version that has to do with the entry now."""
+    known = [one for one in (entry.serving, entry.previous, entry.candidate) if one is not None]
+    return frozenset().union(*(settings_schema.secrets(carry.schema_of(one.manifest)) for one in known))
 
 
 def _with_hidden(entry: PluginEntry, settings: dict[str, Any]) -> dict[str, Any]:
@@ -291,53 +325,63 @@ def _with_hidden(entry: PluginEntry, settings: dict[str, Any]) -> dict[str, Any]
 
 
 def _check_settings(entry: PluginEntry, settings: dict[str, Any]) -> None:
-    from jsonschema import Draft202012Validator
-
     if entry.serving is None:
         return
     try:
-        schema = active.surface(entry.serving.manifest).settings_schema
-    except (ValueError, TypeError) as error:
+        carry.refuse_invalid(carry.schema_of(entry.serving.manifest), settings)
+    except (ValueError, TypeError, KeyError) as error:
         raise RegistryMalformed(f"The manifest stored for {entry.name} cannot be understood.") from error
-    problem = next(iter(Draft202012Validator(schema).iter_errors(settings)), None)
-    if problem is not None:
-        place = "/".join(str(part) for part in problem.absolute_path)
-        raise InvalidSettings(f"settings{'/' + place if place else ''}: {problem.message[:300]}")
+
+
+def _parsed(entry: PluginEntry, version: Deployment, settings: str, *, staged: Staged | None = None) -> ActiveEntry:
+    if not version.proven_by:
+        raise RegistryMalformed(f"The plugin {entry.name} is said to serve, but nothing proves it.")
+    return active.parse(
+        name=entry.name,
+        version=version.version,
+        adapter=version.adapter,
+        deployment=version.pk,
+        digest=version.entry_digest,
+        kind=version.kind,
+        worker=version.worker_id,
+        order=entry.order,
+        manifest=version.manifest,
+        grants=version.grants,
+        settings=settings,
+        staged=staged,
+    )
+
+
+def _staged(entry: PluginEntry) -> Staged | None:
+    if entry.candidate is None or entry.rollout is None:
+        return None
+    try:
+        settings = json.dumps(carry.onward(entry, entry.candidate).values)
+    except (ValueError, TypeError, KeyError) as error:
+        raise RegistryMalformed(f"What is stored of the plugin {entry.name} cannot be understood: {error}") from error
+    return Staged(rollout=entry.rollout, entry=_parsed(entry, entry.candidate, settings))
 
 
 def _read(current: tuple[int, str]) -> Snapshot:
     rows = PluginEntry.objects.filter(
         serving__isnull=False, status=PluginEntry.Status.INSTALLED, blocked=""
-    ).select_related("serving")
-    found = []
-    for entry in rows:
-        serving = entry.serving
-        if serving is None:
-            continue
-        if not serving.proven_by:
-            raise RegistryMalformed(f"The plugin {entry.name} is said to serve, but nothing proves it.")
-        found.append(
-            active.parse(
-                name=entry.name,
-                version=serving.version,
-                adapter=serving.adapter,
-                deployment=serving.pk,
-                digest=serving.entry_digest,
-                kind=serving.kind,
-                worker=serving.worker_id,
-                order=entry.order,
-                manifest=serving.manifest,
-                grants=serving.grants,
-                settings=entry.settings,
-            )
-        )
+    ).select_related("serving", "candidate")
+    found = [
+        _parsed(entry, entry.serving, entry.settings, staged=_staged(entry))
+        for entry in rows
+        if entry.serving is not None
+    ]
     by_hook: dict[str, list[tuple[tuple[int, int, str], ActiveEntry]]] = {}
     for item in found:
-        for binding in item.surface.hooks:
-            by_hook.setdefault(binding.name, []).append(((item.order, binding.order, item.name), item))
-        # A schedule is a promise to be called when its time comes, whether or not the manifest lists the hook too.
-        if (item.surface.schedules or "schedule" in item.grants) and item.hook("cron") is None:
-            by_hook.setdefault("cron", []).append(((item.order, 100, item.name), item))
+        # While two versions answer, whichever listens is asked in its place.
+        places: dict[str, int] = {}
+        for version in (item, *([item.staged.entry] if item.staged is not None else [])):
+            for binding in version.surface.hooks:
+                places.setdefault(binding.name, binding.order)
+            if version.listens("cron"):
+                places.setdefault("cron", 100)
+        for hook, order in places.items():
+            by_hook.setdefault(hook, []).append(((item.order, order, item.name), item))
     return Snapshot(
         revision=current[0],
         nonce=current[1],

@@ -15,13 +15,14 @@ from typing import Any
 
 from django.utils import timezone
 
-from zelavis import adapters, identifiers, ledger
+from zelavis import adapters, ledger
 from zelavis.active import ActiveEntry, RouteBinding
 from zelavis.adapters.base import Call, CallOutcome
 from zelavis.adapters.http import encode
 from zelavis.errors import MethodNotAllowed, PluginFailed, PluginResting, PluginRouteNotFound, ZelavisError
 from zelavis.hooks import HOOKS, breakers, chain
 from zelavis.hooks.firing import NOT_RUN
+from zelavis.hooks.staged import Choice
 
 #: Milliseconds for one request when the manifest names none.
 DEFAULT_MS = 1_000
@@ -121,21 +122,21 @@ def body_of(content_type: str, raw: bytes, parse: Any) -> dict[str, Any] | None:
     return {"base64": base64.b64encode(raw).decode("ascii")}
 
 
-def call(entry: ActiveEntry, found: Match, request: Request, *, actor: str) -> Response:
+def call(choice: Choice, found: Match, request: Request, *, actor: str, call_id: str) -> Response:
     """Ask the plugin and check its answer.
 
     Raises:
         PluginResting, PluginFailed, PluginBadResponse.
     """
-    now = timezone.now()
-    breaker = breakers.held([entry.name]).get(entry.name)
+    entry, now = choice.entry, timezone.now()
+    breaker = None if choice.candidate else breakers.held([entry.name]).get(entry.name)
     if not breakers.admits(breaker, now=now):
         raise PluginResting(f"The plugin {entry.name} failed repeatedly and is let rest.", retryAfter=30)
     declared = entry.surface.limits.get("deadlineMs")
     wanted = declared if isinstance(declared, int) and declared > 0 else DEFAULT_MS
     here = chain.current()
     asked = Call(
-        id=identifiers.make("inv"),
+        id=call_id,
         hook="route",
         event={
             "method": request.method,
@@ -159,7 +160,9 @@ def call(entry: ActiveEntry, found: Match, request: Request, *, actor: str) -> R
         outcome = adapter.call(entry, asked)
     if adapter.capabilities.strategy == "worker-boundary" and outcome.status not in NOT_RUN:
         ledger.record(entry, asked, outcome)
-    breakers.record(entry.name, outcome.status, outcome.error_message, breaker=breaker, now=now)
+    if not choice.candidate:
+        breakers.record(entry.name, outcome.status, outcome.error_message, breaker=breaker, now=now)
+    choice.count(outcome.status)
     if not outcome.ok:
         raise _failure(entry, asked, outcome)
     return response_of(outcome.result)

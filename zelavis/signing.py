@@ -26,13 +26,18 @@ class BadSignature(ZelavisError):
     status = 401
 
 
-def sign(body: bytes, *, key: str, message_id: str, timestamp: int | None = None) -> dict[str, str]:
-    """The three headers for ``body``. ``key`` is any text; ``whsec_`` and base64 means raw key bytes."""
+def sign(body: bytes, *, key: str | Sequence[str], message_id: str, timestamp: int | None = None) -> dict[str, str]:
+    """The headers for ``body``. A key is any text; ``whsec_`` and base64 means raw key bytes.
+
+    Of several keys, while one is being changed, each signs; ``zelavis-key-id`` names them in the same order.
+    """
     moment = int(time.time()) if timestamp is None else timestamp
+    keys = [key] if isinstance(key, str) else key
     return {
         "webhook-id": message_id,
         "webhook-timestamp": str(moment),
-        "webhook-signature": "v1," + _mac(body, key, message_id, str(moment)),
+        "webhook-signature": " ".join("v1," + _mac(body, one, message_id, str(moment)) for one in keys),
+        "zelavis-key-id": " ".join(key_id(one) for one in keys),
     }
 
 
@@ -56,7 +61,19 @@ def verify(body: bytes, headers: Mapping[str, str], *, keys: Sequence[str], now:
     return message_id
 
 
+def key_id(key: str) -> str:
+    """Eight hexadecimal digits that name a key and say nothing of it.
+
+    Raises:
+        ValueError: the key says ``whsec_`` and is not base64.
+    """
+    return hmac.new(_raw(key), b"zelavis key id", hashlib.sha256).hexdigest()[:8]
+
+
+def _raw(key: str) -> bytes:
+    return base64.b64decode(key[6:], validate=True) if key.startswith("whsec_") else key.encode()
+
+
 def _mac(body: bytes, key: str, message_id: str, timestamp: str) -> str:
-    raw = base64.b64decode(key[6:]) if key.startswith("whsec_") else key.encode()
-    mac = hmac.new(raw, f"{message_id}.{timestamp}.".encode() + body, hashlib.sha256)
+    mac = hmac.new(_raw(key), f"{message_id}.{timestamp}.".encode() + body, hashlib.sha256)
     return base64.b64encode(mac.digest()).decode()

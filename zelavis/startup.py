@@ -13,7 +13,7 @@ from sandbox.capabilities import outbox
 from sandbox.capabilities import registry as capabilities
 from sandbox.capabilities.content import SOURCES
 from zelavis import doorbell, metrics, revocations, roles, tokens, wakeups
-from zelavis.activation import automatic, reconcile
+from zelavis.activation import automatic, reconcile, stages
 from zelavis.hooks import HOOKS, events
 from zelavis.hooks.sources import models as content
 from zelavis.hooks.sources import schedules
@@ -32,6 +32,7 @@ def connect() -> None:
     metrics.SOURCES.append(metrics.core)
     ports.HOOK_NAMES.append(lambda: frozenset(HOOKS))
     ports.STATE_LISTENERS.append(_release_changed)
+    ports.ROLLOUT_LISTENERS.append(stages.changed)
     ports.MAKE_TOKEN.append(_make_token)
     ports.REVOKE_TOKEN.append(_revoke_token)
     wakeups.SOURCES.extend(

@@ -21,6 +21,8 @@ SCOPES = {
     "plugins:read": "See the registry, activations, adapters and invocations.",
     "plugins:write": "Install, update, roll back, uninstall and configure plugins.",
     "metrics:read": "Read the figures for a monitoring system.",
+    "workers:read": "See dispatch namespaces and their workers.",
+    "workers:write": "Add, change and remove dispatch namespaces and workers, and change their secrets.",
     "hooks:read": "See the hook catalogue and who listens.",
     "hooks:fire": "Fire a hook from another host.",
     "routes:call": "Call private routes of plugins.",

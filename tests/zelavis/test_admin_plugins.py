@@ -137,7 +137,7 @@ def test_who_may_only_look_changes_nothing(scripted: ScriptedAdapter, tmp_path: 
 
 def test_settings_are_edited_and_hidden_ones_stay(browser: Client, scripted: ScriptedAdapter) -> None:
     """A write-only value is not on the page and survives saving it as it was shown."""
-    serve("alpha", settings={"type": "object", "properties": {"key": {"type": "string", "writeOnly": True}}})
+    serve("alpha", settings={"type": "object", "properties": {"key": {"type": "string", "format": "secret"}}})
     registry.configure("alpha", actor="user:ann", settings={"key": "hidden!"})
     page = browser.get("/admin/zelavis/pluginentry/settings/alpha/")
     assert "hidden!" not in page.content.decode()

@@ -176,7 +176,7 @@ def test_settings_are_checked_and_write_only_ones_hidden(api: APIClient, tmp_pat
     """What the schema refuses is 422; a write-only value is stored and not shown."""
     schema = {
         "type": "object",
-        "properties": {"limit": {"type": "integer"}, "key": {"type": "string", "writeOnly": True}},
+        "properties": {"limit": {"type": "integer"}, "key": {"type": "string", "format": "secret"}},
     }
     serve("alpha", adapter="sandbox", settings=schema)
     assert api.patch("/api/plugins/alpha", {"settings": {"limit": "x"}}, format="json").status_code == 422

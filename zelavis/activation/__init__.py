@@ -6,7 +6,7 @@ with a timeline, and the version that served before serves on until the new one 
 
 from __future__ import annotations
 
-from zelavis.activation.intents import activate, announce, install, retry, rollback, uninstall, update
+from zelavis.activation.intents import activate, announce, install, promote, retry, rollback, uninstall, update
 from zelavis.activation.reconcile import stop, sweep
 
-__all__ = ["activate", "announce", "install", "retry", "rollback", "stop", "sweep", "uninstall", "update"]
+__all__ = ["activate", "announce", "install", "promote", "retry", "rollback", "stop", "sweep", "uninstall", "update"]

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from marketplace import rollouts
 from marketplace.models import Plugin, Release, UpdatePolicy
-from zelavis.activation import intents
+from zelavis.activation import intents, rehearsal
 from zelavis.errors import ZelavisError
 from zelavis.models import Activation, Heartbeat, PluginEntry
 
@@ -54,8 +54,8 @@ def _newer(entry: PluginEntry, *, now: datetime) -> str | None:
     if serving is None or release is None or plugin is None:
         return None
     rule = rollouts.policy(plugin)
-    if rule.first_percent < 100 or rule.shadow_tapes:
-        # A policy that asks for stages or a rehearsal is not fulfilled by an update without them.
+    if len(rehearsal.tapes(serving, most=rule.shadow_tapes)) < rule.shadow_tapes:
+        # Too few recordings to rehearse with: not failed, only not yet.
         return None
     # Consent given before the plugin changed hands was given to another owner.
     moved = plugin.transferred_at is not None and (

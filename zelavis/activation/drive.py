@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from sandbox.errors import SandboxError
 from zelavis import adapters, querysets
-from zelavis.activation import orders, records
+from zelavis.activation import orders, records, rehearsal
 from zelavis.activation.timeline import note
 from zelavis.adapters.base import Adapter, Answer, Order
 from zelavis.adapters.dispatch import standard_request
@@ -31,7 +31,7 @@ def claim(activation_id: str, *, now: datetime) -> Activation | None:
     seen = Activation.objects.filter(pk=activation_id, finished_at=None).first()
     if seen is None:
         return None
-    polling = seen.state == Activation.State.PENDING
+    polling = seen.state in (Activation.State.PENDING, Activation.State.ROLLING)
     taken = querysets.claim(
         Activation.objects.filter(fence=seen.fence),
         activation_id,
@@ -68,6 +68,9 @@ def go(activation: Activation, *, clock: Clock = timezone.now) -> Activation:
 
 def _drive(attempt: Activation, fence: int, clock: Clock) -> None:
     started = time.monotonic()
+    if attempt.state == Activation.State.ROLLING:
+        records.followed(attempt, fence, now=clock())
+        return
     try:
         adapter = adapters.get(attempt.adapter)
         order = orders.build(attempt)
@@ -79,6 +82,7 @@ def _drive(attempt: Activation, fence: int, clock: Clock) -> None:
             records.deployed(attempt, fence, now=clock(), duration_ms=_since(started))
         elif attempt.state in (Activation.State.REQUESTED, Activation.State.DEPLOYING):
             records.step(attempt, fence, Activation.State.ACTIVATING, now=clock())
+        refusal = _rehearse(attempt, fence, clock)
     except records.LostLease:
         raise
     except (ZelavisError, SandboxError) as error:
@@ -93,7 +97,37 @@ def _drive(attempt: Activation, fence: int, clock: Clock) -> None:
         )
         records.failed(attempt, fence, answer, now=clock(), duration_ms=_since(started))
         return
+    if refusal is not None:
+        records.failed(attempt, fence, refusal, now=clock(), duration_ms=_since(started))
+        return
     _ask(attempt, fence, adapter, order, clock)
+
+
+def _rehearse(attempt: Activation, fence: int, clock: Clock) -> Answer | None:
+    """Run recorded calls with the new version first, where that was asked for; why it may not serve, or nothing.
+
+    Not once more after a crash: what it said stands in the attempt's row.
+    """
+    if not attempt.shadow_tapes or attempt.deployment is None:
+        return None
+    if not attempt.shadow:
+        started = time.monotonic()
+        verdict = rehearsal.run(
+            attempt.before,
+            attempt.deployment,
+            wanted=attempt.shadow_tapes,
+            alive=lambda: records.step(attempt, fence, attempt.state, now=clock()),
+        )
+        records.rehearsed(attempt, fence, verdict, now=clock(), duration_ms=_since(started))
+    if attempt.shadow == "pass":
+        return None
+    told = (
+        f"{attempt.shadow_different} of {attempt.shadow_total} recorded calls end differently with this version."
+        if attempt.shadow == "fail"
+        else f"Only {attempt.shadow_total} recorded calls of the present version could be run again; "
+        f"{attempt.shadow_tapes} were asked for."
+    )
+    return Answer(status="failed", code=f"rehearsal_{attempt.shadow}", message=told)
 
 
 def _ask(attempt: Activation, fence: int, adapter: Adapter, order: Order, clock: Clock) -> None:
@@ -121,9 +155,9 @@ def _has_to_deploy(attempt: Activation) -> bool:
 
 
 def _read(activation_id: str) -> Activation:
-    return Activation.objects.select_related("entry", "entry__worker", "deployment__worker", "before").get(
-        pk=activation_id
-    )
+    return Activation.objects.select_related(
+        "entry", "entry__worker", "deployment__worker", "deployment__entry", "before__entry"
+    ).get(pk=activation_id)
 
 
 def _since(started: float) -> int:

@@ -7,31 +7,25 @@ it in the same breath; a process that dies in between is followed by the sweep (
 from __future__ import annotations
 
 import json
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from django.utils import timezone
 
-from zelavis import adapters, identifiers, registry
+from zelavis import adapters, carry, registry
 from zelavis.activation import consent as consents
-from zelavis.activation import drive, records, targets
-from zelavis.activation.timeline import note
+from zelavis.activation import drive, entries, stages, targets
 from zelavis.errors import (
-    ActivationInProgress,
     AdapterNotConfigured,
     NothingToRollBack,
     NothingToUpdate,
     NotRetryable,
-    PluginBlocked,
     PluginInstalled,
     PluginNotInstalled,
     PreconditionFailed,
     UnknownPlugin,
 )
 from zelavis.models import Activation, Deployment, DispatchWorker, PluginEntry
-
-#: How long an attempt may wait for a worker's "active".
-DEADLINE = timedelta(minutes=10)
 
 _Action = Activation.Action
 _Entry = PluginEntry
@@ -47,6 +41,7 @@ def install(
     implied: bool = False,
     adapter: str | None = None,
     worker: DispatchWorker | None = None,
+    settings: dict[str, Any] | None = None,
     expected: int | None = None,
     now: datetime | None = None,
 ) -> Activation:
@@ -55,7 +50,8 @@ def install(
     ``implied``: without a ``consent`` the request itself is one, unless something of high risk is asked for.
 
     Raises:
-        ZelavisError: no such release, not consented to, installed already, blocked, another attempt at work.
+        ZelavisError: no such release, not consented to, a setting it requires has no value, installed already,
+            blocked, another attempt at work.
     """
     moment = now or timezone.now()
     entry = registry.entries().filter(name=name).first()
@@ -65,20 +61,23 @@ def install(
         raise AdapterNotConfigured(f"The adapter {chosen.name} cannot work: {missing}")
     target = targets.find(name, version, entry=entry, adapter=chosen)
     agreed = consents.check(target, serving=None, given=consent, implied=implied)
+    given = carry.check(target.manifest, present=json.loads(entry.settings) if entry else {}, given=settings)
 
     def mutate() -> Activation:
-        found = _lock(name)
+        found = entries.find(name)
         if found is None:
             found = _Entry.objects.create(name=name, source=target.source, adapter=chosen.name, worker=worker)
-        _check(found, expected)
+        entries.check(found, expected)
         if found.serving_id is not None:
             raise PluginInstalled(f"The plugin {name} is installed; update it instead.")
-        _refuse_unfinished(found)
+        entries.refuse_unfinished(found)
         changes: dict[str, Any] = {"adapter": chosen.name}
         if worker is not None:
             changes["worker"] = worker
         registry.touch(found, **changes)
-        return _begin(found, _Action.INSTALL, target, agreed=agreed, actor=actor, reason=reason, now=moment)
+        return entries.begin(
+            found, _Action.INSTALL, target, agreed=agreed, given=given, actor=actor, reason=reason, now=moment
+        )
 
     return drive.go(registry.change(mutate))
 
@@ -90,13 +89,22 @@ def update(
     version: str | None = None,
     reason: str = "",
     consent: str | None = None,
+    settings: dict[str, Any] | None = None,
+    percent: int | None = None,
+    shadow_tapes: int | None = None,
     expected: int | None = None,
     now: datetime | None = None,
 ) -> Activation:
     """Bring another version into service; the present one serves until then.
 
+    Args:
+        settings: values for this version, on top of those that the entry has.
+        percent: share of the calls that it gets at first; 100: all. By default what the update policy says.
+        shadow_tapes: recorded calls to run again with it before it serves; 0: none. By default as the policy says.
+
     Raises:
         ConsentRequired: the version may do more than the one that serves.
+        SettingsRequired: it requires a setting that has no value.
     """
     moment = now or timezone.now()
     entry = registry.get(name)
@@ -107,15 +115,22 @@ def update(
     if target.version == seen.version and target.digest == seen.digest and target.version:
         raise NothingToUpdate(f"{name} {target.version} is the version that serves.")
     agreed = consents.check(target, serving=seen, given=consent)
+    given = carry.check(target.manifest, present=json.loads(entry.settings), given=settings)
+    share, tapes = entries.carefully(name, percent, shadow_tapes)
+    if share < 100:
+        stages.refuse_unless_possible(seen, target.release)
 
     def mutate() -> Activation:
-        found = _locked(name)
-        _check(found, expected)
-        _refuse_unfinished(found)
+        found = entries.locked(name)
+        entries.check(found, expected)
+        entries.refuse_unfinished(found)
         if found.serving_id != seen.pk:
             # What is "more" was measured against another version.
             raise PreconditionFailed("Another version serves since this update was asked for; ask again.")
-        return _begin(found, _Action.UPDATE, target, agreed=agreed, actor=actor, reason=reason, now=moment)
+        return entries.begin(
+            found, _Action.UPDATE, target, agreed=agreed, given=given, actor=actor, reason=reason, now=moment,
+            percent=share, shadow_tapes=tapes,
+        )  # fmt: skip
 
     return drive.go(registry.change(mutate))
 
@@ -123,26 +138,49 @@ def update(
 def rollback(
     name: str, *, actor: str, reason: str = "", expected: int | None = None, now: datetime | None = None
 ) -> Activation:
-    """Go back to the version before. It was consented to and deployed; it is asked once more whether it answers."""
+    """Go back to the version before. It was consented to and deployed; it is asked once more whether it answers.
+
+    While an update is rolled out in stages, the version before is the one that serves: the stages end.
+    """
     moment = now or timezone.now()
 
     def mutate() -> Activation:
-        found = _locked(name)
-        _check(found, expected)
-        if found.previous is None or found.serving is None:
+        found = entries.locked(name)
+        entries.check(found, expected)
+        former = found.serving if found.candidate_id is not None else found.previous
+        if former is None or found.serving is None:
             raise NothingToRollBack(f"There is no earlier version of {name} to go back to.")
-        targets.refuse_withdrawn(found.previous)
-        attempt = _row(found, _Action.ROLLBACK, found.previous, actor=actor, reason=reason, now=moment)
-        _supersede(found, attempt, now=moment)
+        targets.refuse_withdrawn(former)
+        leaving = found.candidate or found.serving
+        attempt = entries.row(found, _Action.ROLLBACK, former, actor=actor, reason=reason, now=moment)
+        entries.supersede(found, attempt, now=moment)
         registry.touch(
             found,
             # Whatever was being deployed is superseded; both versions concerned here are deployed.
             deployment_state=_Entry.DeploymentState.DEPLOYED,
             activation_state=_Entry.ActivationState.PENDING,
+            candidate=None,
+            rollout=None,
         )
-        return _record(attempt, f"{found.serving} → {found.previous}", now=moment)
+        return entries.record(attempt, f"{leaving} → {former}", now=moment)
 
     return drive.go(registry.change(mutate))
+
+
+def promote(
+    name: str, *, actor: str, reason: str = "", expected: int | None = None, now: datetime | None = None
+) -> Activation:
+    """End the stages of an update now: the version on its way gets every call, as if all stages had gone well.
+
+    Raises:
+        PluginNotInstalled: no staged update is running.
+    """
+    moment = now or timezone.now()
+    found = entries.locked(name)
+    entries.check(found, expected)
+    attempt = stages.promote(found, actor=actor, reason=reason, now=moment)
+    taken = drive.claim(attempt.pk, now=moment)
+    return Activation.objects.get(pk=attempt.pk) if taken is None else drive.go(taken)
 
 
 def uninstall(
@@ -158,27 +196,29 @@ def uninstall(
     moment = now or timezone.now()
 
     def mutate() -> Activation:
-        found = _locked(name)
+        found = entries.locked(name)
         # A blocked plugin can always go.
-        _check(found, expected, whatever_blocks=True)
+        entries.check(found, expected, whatever_blocks=True)
         at_work = found.activations.filter(finished_at=None).first()
         leaving = found.serving or (at_work.deployment if at_work else None)
         if found.status != _Entry.Status.INSTALLED and leaving is None:
             raise PluginNotInstalled(f"The plugin {name} is not installed.")
-        attempt = _row(found, _Action.UNINSTALL, leaving, actor=actor, reason=reason, now=moment, purge=purge)
-        _supersede(found, attempt, now=moment)
+        attempt = entries.row(found, _Action.UNINSTALL, leaving, actor=actor, reason=reason, now=moment, purge=purge)
+        entries.supersede(found, attempt, now=moment)
         found.schedules.all().delete()
         registry.touch(
             found,
             status=_Entry.Status.AVAILABLE,
             serving=None,
             previous=None,
+            candidate=None,
+            rollout=None,
             deployment_state=_Entry.DeploymentState.DEPLOYED
             if leaving is not None and leaving.state == Deployment.State.DEPLOYED
             else _Entry.DeploymentState.NONE,
             activation_state=_Entry.ActivationState.PENDING,
         )
-        return _record(attempt, "It no longer serves.", now=moment)
+        return entries.record(attempt, "It no longer serves.", now=moment)
 
     return drive.go(registry.change(mutate))
 
@@ -188,10 +228,10 @@ def announce(name: str, *, actor: str, reason: str = "", now: datetime | None = 
     moment = now or timezone.now()
 
     def mutate() -> Activation:
-        found = _locked(name)
-        _refuse_unfinished(found)
-        attempt = _row(found, _Action.REGISTER, None, actor=actor, reason=reason, now=moment)
-        return _record(attempt, "", now=moment)
+        found = entries.locked(name)
+        entries.refuse_unfinished(found)
+        attempt = entries.row(found, _Action.REGISTER, None, actor=actor, reason=reason, now=moment)
+        return entries.record(attempt, "", now=moment)
 
     return drive.go(registry.change(mutate))
 
@@ -208,14 +248,14 @@ def activate(name: str, *, actor: str, reason: str = "", now: datetime | None = 
         return retry(newest.pk, actor=actor, reason=reason, now=now)
 
     def mutate() -> Activation:
-        found = _locked(name)
-        _check(found, None)
-        _refuse_unfinished(found)
+        found = entries.locked(name)
+        entries.check(found, None)
+        entries.refuse_unfinished(found)
         if found.serving is None:
             raise PluginNotInstalled(f"The plugin {name} is not installed.")
-        attempt = _row(found, _Action.UPDATE, found.serving, actor=actor, reason=reason, now=moment)
-        _wanted(found, attempt)
-        return _record(attempt, f"{found.serving} again", now=moment)
+        attempt = entries.row(found, _Action.UPDATE, found.serving, actor=actor, reason=reason, now=moment)
+        entries.wanted(found, attempt)
+        return entries.record(attempt, f"{found.serving} again", now=moment)
 
     return drive.go(registry.change(mutate))
 
@@ -228,8 +268,8 @@ def retry(activation_id: str, *, actor: str, reason: str = "", now: datetime | N
         old = Activation.objects.select_related("entry", "deployment").filter(pk=activation_id).first()
         if old is None or old.entry is None:
             raise UnknownPlugin("There is no such activation, or its plugin was removed.")
-        found = _locked(old.plugin)
-        _check(found, None)
+        found = entries.locked(old.plugin)
+        entries.check(found, None)
         newest = found.activations.order_by("-created_at", "-id").first()
         if old.state != Activation.State.FAILED or newest is None or newest.pk != old.pk:
             raise NotRetryable
@@ -237,128 +277,13 @@ def retry(activation_id: str, *, actor: str, reason: str = "", now: datetime | N
             if old.deployment is None:
                 raise NotRetryable("The version of this attempt is gone.")
             targets.refuse_withdrawn(old.deployment)
-        attempt = _row(
+        attempt = entries.row(
             found, old.action, old.deployment, actor=actor, reason=reason or old.reason, now=moment, purge=old.purge
         )
+        attempt.percent, attempt.shadow_tapes = old.percent, old.shadow_tapes
         attempt.attempt = old.attempt + 1
         attempt.retry_of_id = old.retry_of_id or old.pk
-        _wanted(found, attempt)
-        return _record(attempt, f"Attempt {attempt.attempt}, after {old.pk}", now=moment)
+        entries.wanted(found, attempt)
+        return entries.record(attempt, f"Attempt {attempt.attempt}, after {old.pk}", now=moment)
 
     return drive.go(registry.change(mutate))
-
-
-def _begin(
-    entry: PluginEntry,
-    action: str,
-    target: targets.Target,
-    *,
-    agreed: str,
-    actor: str,
-    reason: str,
-    now: datetime,
-) -> Activation:
-    deployment = Deployment.objects.create(
-        id=identifiers.make("dep"),
-        entry=entry,
-        adapter=entry.adapter,
-        worker=entry.worker,
-        version=target.version,
-        specifier=target.specifier,
-        release=target.release,
-        digest=target.digest,
-        entry_digest=target.entry_digest,
-        kind=target.kind,
-        manifest=json.dumps(target.manifest, ensure_ascii=False),
-        grants=json.dumps(target.capabilities, ensure_ascii=False),
-        consent=agreed,
-        consented_by=actor,
-        consented_at=now,
-        state=Deployment.State.DEPLOYING,
-        created_at=now,
-    )
-    attempt = _row(entry, action, deployment, actor=actor, reason=reason, now=now)
-    _wanted(entry, attempt)
-    return _record(attempt, str(deployment), now=now)
-
-
-def _row(
-    entry: PluginEntry,
-    action: str,
-    deployment: Deployment | None,
-    *,
-    actor: str,
-    reason: str,
-    now: datetime,
-    purge: bool = False,
-) -> Activation:
-    # Taken up already by whoever records it: first claim, first fence, lease running.
-    return Activation(
-        id=identifiers.make("act"),
-        entry=entry,
-        plugin=entry.name,
-        action=action,
-        adapter=deployment.adapter if deployment else entry.adapter,
-        actor=actor,
-        reason=reason,
-        deployment=deployment,
-        before=entry.serving,
-        status_before=entry.status,
-        purge=purge,
-        claims=1,
-        fence=1,
-        wake_at=now + records.LEASE,
-        deadline_at=now + DEADLINE,
-        created_at=now,
-    )
-
-
-def _wanted(entry: PluginEntry, attempt: Activation) -> None:
-    """What the registry says while an attempt is at work."""
-    if attempt.action == _Action.REGISTER:
-        return
-    changes: dict[str, Any] = {"activation_state": _Entry.ActivationState.PENDING}
-    if attempt.action in (_Action.INSTALL, _Action.UPDATE):
-        changes["status"] = _Entry.Status.INSTALLED
-        if attempt.deployment is not None and attempt.deployment.state != Deployment.State.DEPLOYED:
-            changes["deployment_state"] = _Entry.DeploymentState.DEPLOYING
-    registry.touch(entry, **changes)
-
-
-def _record(attempt: Activation, message: str, *, now: datetime) -> Activation:
-    attempt.save(force_insert=True)
-    note(attempt, "requested", f"{attempt.action} by {attempt.actor}. {message}".strip(), now=now)
-    return attempt
-
-
-def _lock(name: str) -> PluginEntry | None:
-    return _Entry.objects.select_related("serving", "previous", "worker").filter(name=name).first()
-
-
-def _locked(name: str) -> PluginEntry:
-    entry = _lock(name)
-    if entry is None:
-        raise UnknownPlugin(f"There is no plugin {name[:80]!r} in the registry.")
-    return entry
-
-
-def _check(entry: PluginEntry, expected: int | None, *, whatever_blocks: bool = False) -> None:
-    if expected is not None and entry.revision != expected:
-        raise PreconditionFailed(f"The plugin is at revision {entry.revision}.", revision=entry.revision)
-    if entry.blocked and not whatever_blocks:
-        raise PluginBlocked(f"The plugin {entry.name} is blocked: {entry.blocked}")
-
-
-def _refuse_unfinished(entry: PluginEntry) -> None:
-    at_work = entry.activations.filter(finished_at=None).first()
-    if at_work is not None:
-        raise ActivationInProgress(
-            f"An activation of {entry.name} ({at_work.action}) is at work.", activation=at_work.pk
-        )
-
-
-def _supersede(entry: PluginEntry, by: Activation, *, now: datetime) -> None:
-    """Going back and going away do not wait for what is at work; they end it."""
-    at_work = entry.activations.filter(finished_at=None).first()
-    if at_work is not None:
-        records.superseded(at_work, by.action, now=now)

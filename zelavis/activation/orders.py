@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any, Literal
 
 from marketplace.models import Release
+from zelavis import carry
 from zelavis.activation.timeline import note
 from zelavis.adapters.base import DeployRefused, Order
 from zelavis.models import Activation, Deployment, PluginEntry
@@ -54,13 +55,24 @@ def build(activation: Activation) -> Order:
         kind=deployment.kind if deployment else "",
         manifest=json.loads(deployment.manifest) if deployment else {},
         grants=json.loads(deployment.grants) if deployment else {},
-        settings=json.loads(entry.settings),
+        settings=_settings(activation, entry),
         worker=(deployment.worker if deployment else None) or entry.worker,
         first=activation.action == Activation.Action.INSTALL and activation.before_id is None,
         purge=activation.purge,
         source=partial(_source, deployment) if deployment is not None and deployment.release else None,
         note=partial(note, activation.pk),
     )
+
+
+def _settings(activation: Activation, entry: PluginEntry) -> dict[str, Any]:
+    """The settings as the version of this attempt takes them."""
+    if activation.deployment is None or activation.deployment_id == entry.serving_id:
+        found: dict[str, Any] = json.loads(entry.settings)
+        return found
+    if activation.action == Activation.Action.UNINSTALL:
+        return carry.carry(carry.schema_of(activation.deployment.manifest), json.loads(entry.settings)).values
+    chosen = carry.back if activation.action == Activation.Action.ROLLBACK else carry.onward
+    return chosen(entry, activation.deployment).values
 
 
 def _source(deployment: Deployment) -> bytes:

@@ -50,17 +50,19 @@ def stop(name: str, *, reason: str, actor: str, digests: set[str] | None = None,
     moment = now or timezone.now()
 
     def mutate() -> bool:
-        entry = PluginEntry.objects.select_related("serving", "previous").filter(name=name).first()
+        entry = PluginEntry.objects.select_related("serving", "previous", "candidate").filter(name=name).first()
         if entry is None:
             return False
         withdrawn = [
             deployment
-            for deployment in (entry.serving, entry.previous)
+            for deployment in (entry.serving, entry.previous, entry.candidate)
             if deployment is not None and (digests is None or deployment.digest in digests)
         ]
         at_work = entry.activations.select_related("deployment").filter(finished_at=None).first()
         if at_work is not None and at_work.deployment is not None:
-            if digests is None or at_work.deployment.digest in digests:
+            # What serves gone, there is nothing left that a share could be taken from.
+            staged = entry.candidate_id is not None and entry.serving in withdrawn
+            if digests is None or at_work.deployment.digest in digests or staged:
                 records.superseded(at_work, "withdrawal", now=moment)
             else:
                 at_work = None
@@ -69,6 +71,8 @@ def stop(name: str, *, reason: str, actor: str, digests: set[str] | None = None,
         changes: dict[str, object] = {}
         if entry.previous in withdrawn:
             changes["previous"] = None
+        if entry.candidate_id is not None and at_work is not None:
+            changes |= {"candidate": None, "rollout": None}
         if entry.serving in withdrawn or (entry.serving is None and at_work is not None):
             changes |= {
                 "serving": None,

@@ -5,16 +5,18 @@ A process that was taken for dead and woke up again finds a higher fence and wri
 
 from __future__ import annotations
 
+import json
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
 
-from zelavis import audit, registry
-from zelavis.activation import data, installs, schedules, targets
+from marketplace.models import Rollout, RolloutState
+from zelavis import audit, carry, registry
+from zelavis.activation import data, installs, rehearsal, schedules, stages, targets
 from zelavis.activation.timeline import note
 from zelavis.adapters.base import Answer
-from zelavis.errors import PluginBlocked
+from zelavis.errors import PluginBlocked, SettingsRequired, ZelavisError
 from zelavis.models import Activation, CircuitBreaker, Deployment, PluginEntry
 
 #: How long a process may work on a step before another may take the attempt up.
@@ -102,7 +104,7 @@ def pending(activation: Activation, fence: int, answer: Answer, *, now: datetime
 
 
 def succeeded(activation: Activation, fence: int, answer: Answer, *, now: datetime, duration_ms: int) -> None:
-    """The answer was "active": only now does the version serve."""
+    """The answer was "active": only now does the version serve, or get its first share of the calls."""
     if activation.action == _Action.UNINSTALL:
         _finish_uninstall(activation, fence, answer, now=now, duration_ms=duration_ms)
         return
@@ -120,10 +122,14 @@ def succeeded(activation: Activation, fence: int, answer: Answer, *, now: dateti
             return False
         if entry.blocked:
             return False
-        _close(activation, fence, _State.ACTIVE, answer, now=now, duration_ms=duration_ms)
-        deployment.proven_by = activation.pk
-        deployment.save(update_fields=["proven_by"])
         before = entry.serving
+        if activation.state != _State.ROLLING:
+            deployment.proven_by = activation.pk
+            deployment.save(update_fields=["proven_by"])
+        if activation.percent < 100 and activation.state != _State.ROLLING and before is not None:
+            _roll_out(activation, fence, entry, deployment, answer, now=now, duration_ms=duration_ms)
+            return True
+        _close(activation, fence, _State.ACTIVE, answer, now=now, duration_ms=duration_ms)
         registry.touch(
             entry,
             status=_Entry.Status.INSTALLED,
@@ -132,6 +138,9 @@ def succeeded(activation: Activation, fence: int, answer: Answer, *, now: dateti
             activation_state=_Entry.ActivationState.ACTIVE,
             serving=deployment,
             previous=before if before is not None and before.pk != deployment.pk else entry.previous,
+            candidate=None,
+            rollout=None,
+            **_settings(activation, entry, deployment, before, now=now),
         )
         # Another version starts with a clean record.
         CircuitBreaker.objects.filter(plugin=entry.name).delete()
@@ -140,18 +149,88 @@ def succeeded(activation: Activation, fence: int, answer: Answer, *, now: dateti
         _audit(activation, before, deployment)
         return True
 
-    if not registry.change(mutate):
-        failed(
+    problem = Answer(
+        status="failed", code="plugin_blocked", message="The plugin or this version of it was withdrawn meanwhile."
+    )
+    try:
+        if registry.change(mutate):
+            return
+    except ZelavisError as error:
+        # Its release may not be offered any more, a setting may have been taken away.
+        problem = Answer(status="failed", code=error.code, message=error.message)
+    failed(activation, fence, problem, now=now, duration_ms=duration_ms)
+
+
+def _roll_out(
+    activation: Activation,
+    fence: int,
+    entry: PluginEntry,
+    deployment: Deployment,
+    answer: Answer,
+    *,
+    now: datetime,
+    duration_ms: int,
+) -> None:
+    """It answers: the first share of the calls goes to it, the version before serves the others."""
+    rollout = stages.begin(activation, entry, deployment, now=now)
+    held(
+        activation,
+        fence,
+        state=_State.ROLLING,
+        rollout=rollout.pk,
+        wake_at=now + stages.LOOK,
+        code="",
+        message=answer.message,
+        http_status=answer.http_status,
+    )
+    registry.touch(
+        entry,
+        deployment_state=_Entry.DeploymentState.DEPLOYED,
+        activation_state=_Entry.ActivationState.ACTIVE,
+        candidate=deployment,
+        rollout=rollout.pk,
+    )
+    note(
+        activation, "rolling_out", f"{rollout.percent} % of the calls; {entry.serving} serves the others.", now=now,
+        duration_ms=duration_ms, http_status=answer.http_status,
+    )  # fmt: skip
+    _audit(activation, entry.serving, deployment)
+
+
+def followed(activation: Activation, fence: int, *, now: datetime) -> None:
+    """A look at a staged update: it goes on, came to its end, or was ended."""
+    row = Rollout.objects.select_related("baseline", "candidate").filter(pk=activation.rollout or 0).first()
+    if row is not None and row.state == RolloutState.RUNNING:
+        with transaction.atomic():
+            stages.moved(activation, row, now=now)
+            held(activation, fence, wake_at=now + stages.LOOK, percent=row.percent)
+        return
+    if row is not None and row.state == RolloutState.COMPLETED:
+        note(activation, "share", f"All calls: {stages.fares(row)}", now=now)
+        succeeded(activation, fence, Answer(status="active", message=row.outcome), now=now, duration_ms=0)
+        return
+    answer = Answer(
+        status="failed",
+        code=f"rollout_{row.state}" if row is not None else "rollout_cancelled",
+        message=row.outcome if row is not None else "The staged update is gone.",
+    )
+    failed(activation, fence, answer, now=now, duration_ms=None)
+
+
+def rehearsed(
+    activation: Activation, fence: int, verdict: rehearsal.Verdict, *, now: datetime, duration_ms: int
+) -> None:
+    """What replaying recorded calls with the new version said."""
+    with transaction.atomic():
+        held(
             activation,
             fence,
-            Answer(
-                status="failed",
-                code="plugin_blocked",
-                message="The plugin or this version of it was withdrawn meanwhile.",
-            ),
-            now=now,
-            duration_ms=duration_ms,
+            shadow=verdict.verdict,
+            shadow_total=verdict.total,
+            shadow_different=verdict.different,
+            wake_at=now + LEASE,
         )
+        note(activation, "rehearsed", verdict.text, now=now, duration_ms=duration_ms)
 
 
 def failed(activation: Activation, fence: int, answer: Answer, *, now: datetime, duration_ms: int | None) -> None:
@@ -174,6 +253,8 @@ def failed(activation: Activation, fence: int, answer: Answer, *, now: datetime,
                 status=activation.status_before or entry.status,
                 deployment_state=_Entry.DeploymentState.DEPLOYED,
                 activation_state=_Entry.ActivationState.ACTIVE,
+                candidate=None,
+                rollout=None,
             )
             note(activation, "restored", f"{entry.serving} serves on.", now=now)
         else:
@@ -193,7 +274,26 @@ def superseded(activation: Activation, by: str, *, now: datetime) -> None:
     Activation.objects.filter(pk=activation.pk, finished_at=None).update(
         state=_State.SUPERSEDED, finished_at=now, wake_at=None, fence=activation.fence + 1
     )
+    stages.end(activation.rollout, actor="system", reason=f"Superseded by {by}.", now=now)
     note(activation, "superseded", f"by {by}", now=now)
+
+
+def _settings(
+    activation: Activation, entry: PluginEntry, deployment: Deployment, before: Deployment | None, *, now: datetime
+) -> dict[str, str]:
+    """The entry's settings under the version that serves from now on. What the one before had stays with it."""
+    if before is not None and before.pk == deployment.pk:
+        return {}
+    returning = activation.action == _Action.ROLLBACK
+    carried = (carry.back if returning else carry.onward)(entry, deployment)
+    if carried.missing and not returning:
+        raise SettingsRequired(f"This version needs a value for {', '.join(carried.missing)}.")
+    if before is not None:
+        Deployment.objects.filter(pk=before.pk).update(settings=entry.settings)
+    Deployment.objects.filter(pk=deployment.pk).update(settings="{}")
+    if carried.values or carried.dropped:
+        note(activation, "settings", str(carried), now=now)
+    return {"settings": json.dumps(carried.values, ensure_ascii=False)}
 
 
 def _finish_uninstall(activation: Activation, fence: int, answer: Answer, *, now: datetime, duration_ms: int) -> None:

@@ -11,7 +11,7 @@ import time
 
 from django.conf import settings
 
-from zelavis import encryption
+from zelavis import encryption, workers
 from zelavis.active import ActiveEntry
 from zelavis.adapters import answers
 from zelavis.adapters.base import Answer, Call, CallOutcome, Capabilities, DeployRefused, Order
@@ -33,14 +33,14 @@ def send(worker: DispatchWorker, path: str, document: object, *, message_id: str
     """
     try:
         # A worker without a secret of its own shares the server's; without either, nothing is signed on this way.
-        key = encryption.unseal(worker.secret) or settings.ENVIRONMENT.worker_secret
+        keys = workers.keys(worker, shared=settings.ENVIRONMENT.worker_secret)
     except encryption.SecretUnreadable as error:
         raise ExchangeFailed(error.code, error.message, transient=False) from error
     return exchange(
         "POST",
         worker.base_url.rstrip("/") + path,
         encode(document),
-        key=key,
+        key=keys,
         message_id=message_id,
         timeout_ms=min(timeout_ms or worker.timeout_ms, worker.timeout_ms),
         max_bytes=worker.max_answer_bytes,

@@ -119,7 +119,7 @@ def exchange(
     url: str,
     body: bytes,
     *,
-    key: str,
+    key: str | tuple[str, ...],
     message_id: str,
     timeout_ms: int,
     max_bytes: int,
@@ -128,7 +128,8 @@ def exchange(
     """Send ``body`` and read the whole answer.
 
     Args:
-        key: signs the request and checks the answer's signature; empty: neither.
+        key: signs the request and checks the answer's signature; several while one is being changed: all of them
+            sign and any of them counts. Empty: neither.
         message_id: the idempotency key; the answer's signature must name it.
         timeout_ms: from the first connect to the last byte.
 
@@ -202,9 +203,9 @@ def _once(method: str, url: str, body: bytes, headers: dict[str, str], max_bytes
     return Reply(status=response.status, headers=received, body=b"".join(parts))
 
 
-def _check_signature(reply: Reply, key: str, message_id: str) -> None:
+def _check_signature(reply: Reply, key: str | tuple[str, ...], message_id: str) -> None:
     try:
-        signed = signing.verify(reply.body, reply.headers, keys=[key])
+        signed = signing.verify(reply.body, reply.headers, keys=[key] if isinstance(key, str) else key)
     except signing.BadSignature as error:
         raise ExchangeFailed(
             "worker_bad_signature", f"The worker's answer: {error.message}", transient=False, http_status=reply.status

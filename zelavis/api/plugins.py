@@ -67,6 +67,8 @@ class InstallRequest(CamelSerializer):
     consent = serializers.CharField(max_length=64, required=False)
     adapter = serializers.CharField(max_length=30, required=False)
     worker = serializers.CharField(max_length=130, required=False)
+    #: From the error ``settings_required``, or to have other values than the defaults at once.
+    settings = serializers.DictField(required=False)
     reason = serializers.CharField(max_length=2000, required=False)
 
 
@@ -75,6 +77,11 @@ class UpdateRequest(CamelSerializer):
 
     version = serializers.CharField(max_length=100, required=False)
     consent = serializers.CharField(max_length=64, required=False)
+    settings = serializers.DictField(required=False)
+    #: Share of the calls at first, in percent; 100: all at once. The update policy's when not given.
+    percent = serializers.IntegerField(min_value=1, max_value=100, required=False)
+    #: Recorded calls to run again with the version before it serves; 0: none. The update policy's when not given.
+    shadow_tapes = serializers.IntegerField(min_value=0, max_value=1000, required=False)
     reason = serializers.CharField(max_length=2000, required=False)
 
 
@@ -205,6 +212,7 @@ class Install(Verb):
             implied=True,
             adapter=body.get("adapter"),
             worker=worker_of(body.get("worker")),
+            settings=body.get("settings"),
             reason=body.get("reason", ""),
             expected=conditional.expected(request, "plugin"),
         )
@@ -227,6 +235,9 @@ class Update(Verb):
             actor=audit.actor_of(request),
             version=body.get("version"),
             consent=body.get("consent"),
+            settings=body.get("settings"),
+            percent=body.get("percent"),
+            shadow_tapes=body.get("shadow_tapes"),
             reason=body.get("reason", ""),
             expected=conditional.expected(request, "plugin"),
         )

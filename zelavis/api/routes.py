@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.csrf import csrf_exempt
 
-from zelavis import audit, registry, routes, tokens
+from zelavis import audit, identifiers, registry, routes, tokens
 from zelavis.api import problems
 from zelavis.api.parsers import loads
 from zelavis.errors import (
@@ -17,6 +17,7 @@ from zelavis.errors import (
     UnknownPlugin,
     ZelavisError,
 )
+from zelavis.hooks import staged
 
 SCOPE = "routes:call"
 
@@ -38,7 +39,9 @@ def _answer(request: HttpRequest, name: str, path: str) -> HttpResponse:
     entry = registry.active_entry(name)
     if entry is None:
         raise UnknownPlugin(f"No plugin {name[:64]!r} serves here.")
-    found = routes.match(entry, str(request.method), path)
+    call_id = identifiers.make("inv")
+    choice = staged.choose([entry], call_id)[0]
+    found = routes.match(choice.entry, str(request.method), path)
     actor = "" if found.route.public else _caller(request)
     length = request.headers.get("Content-Length", "0")
     if length.isdigit() and int(length) > routes.MAX_BODY:
@@ -51,7 +54,7 @@ def _answer(request: HttpRequest, name: str, path: str) -> HttpResponse:
     except ValueError as error:
         raise InvalidRequest(f"The request body is not what its content type says: {error}") from None
     told = routes.call(
-        entry,
+        choice,
         found,
         routes.Request(
             method=str(request.method),
@@ -61,6 +64,7 @@ def _answer(request: HttpRequest, name: str, path: str) -> HttpResponse:
             body=body,
         ),
         actor=actor,
+        call_id=call_id,
     )
     return HttpResponse(b"" if request.method == "HEAD" else told.body, status=told.status, headers=told.headers)
 

@@ -8,6 +8,7 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from marketplace.models import Rollout, RolloutState
 from zelavis import registry
 from zelavis.api.camel import CamelSerializer
 from zelavis.models import Activation, CircuitBreaker, Deployment, PluginEntry
@@ -39,6 +40,23 @@ class DeploymentShape(CamelSerializer):
         return found
 
 
+class StagesShape(CamelSerializer):
+    """A staged update: its share of the calls, and how both versions fare."""
+
+    state = serializers.ChoiceField(choices=RolloutState.choices)
+    percent = serializers.IntegerField()
+    from_version = serializers.CharField(source="baseline.version")
+    to_version = serializers.CharField(source="candidate.version")
+    from_calls = serializers.IntegerField(source="baseline_calls")
+    from_failures = serializers.IntegerField(source="baseline_failures")
+    to_calls = serializers.IntegerField(source="candidate_calls")
+    to_failures = serializers.IntegerField(source="candidate_failures")
+    next_stage_at = serializers.DateTimeField(source="wake_at", allow_null=True)
+    outcome = serializers.CharField()
+    started_at = serializers.DateTimeField()
+    ended_at = serializers.DateTimeField(allow_null=True)
+
+
 class EntryShape(CamelSerializer):
     """A registry entry: the seed's five fields first, then the three states and what serves."""
 
@@ -54,6 +72,8 @@ class EntryShape(CamelSerializer):
     version = serializers.SerializerMethodField()
     serving = DeploymentShape(allow_null=True)
     previous = DeploymentShape(allow_null=True)
+    candidate = DeploymentShape(allow_null=True)
+    stages = serializers.SerializerMethodField()
     settings = serializers.SerializerMethodField()
     blocked = serializers.CharField()
     revision = serializers.IntegerField()
@@ -67,6 +87,11 @@ class EntryShape(CamelSerializer):
     def get_version(self, row: PluginEntry) -> str | None:
         """The version that serves."""
         return row.serving.version if row.serving else None
+
+    @extend_schema_field(StagesShape(allow_null=True))
+    def get_stages(self, row: PluginEntry) -> dict[str, Any] | None:
+        """The staged update that is running."""
+        return stages_of(row.rollout)
 
     def get_settings(self, row: PluginEntry) -> dict[str, Any]:
         """As configured; values of write-only settings are hidden."""
@@ -87,6 +112,15 @@ class EventShape(CamelSerializer):
     attempts = serializers.IntegerField()
 
 
+class RehearsalShape(CamelSerializer):
+    """Shadow replay: recorded calls run again with the new version before it serves."""
+
+    asked = serializers.IntegerField(source="shadow_tapes")
+    verdict = serializers.ChoiceField(source="shadow", choices=["", "pass", "fail", "inconclusive"])
+    replayed = serializers.IntegerField(source="shadow_total")
+    different = serializers.IntegerField(source="shadow_different")
+
+
 class ActivationShape(CamelSerializer):
     """One attempt. ``status`` is the seed's word, ``failed`` and ``inactive`` added; ``state`` is the exact one."""
 
@@ -101,6 +135,8 @@ class ActivationShape(CamelSerializer):
     reason = serializers.CharField()
     attempt = serializers.IntegerField()
     retry_of = serializers.CharField(source="retry_of_id", allow_null=True)
+    percent = serializers.IntegerField()
+    rehearsal = serializers.SerializerMethodField()
     polls = serializers.IntegerField()
     next_poll_at = serializers.SerializerMethodField()
     deadline_at = serializers.DateTimeField()
@@ -124,11 +160,22 @@ class ActivationShape(CamelSerializer):
         """When a pending one is asked again."""
         return row.wake_at if row.state == Activation.State.PENDING else None
 
+    @extend_schema_field(RehearsalShape(allow_null=True))
+    def get_rehearsal(self, row: Activation) -> dict[str, Any] | None:
+        """What running recorded calls with the new version said."""
+        return dict(RehearsalShape(row).data) if row.shadow_tapes else None
+
 
 class ActivationWithEvents(ActivationShape):
     """An attempt and its timeline."""
 
+    stages = serializers.SerializerMethodField()
     events = EventShape(many=True)
+
+    @extend_schema_field(StagesShape(allow_null=True))
+    def get_stages(self, row: Activation) -> dict[str, Any] | None:
+        """The staged update, running or ended."""
+        return stages_of(row.rollout)
 
 
 class PluginAndActivation(CamelSerializer):
@@ -200,8 +247,16 @@ def wire_status(row: Activation) -> str:
     return "failed" if row.state == Activation.State.SUPERSEDED else "pending"
 
 
+def stages_of(rollout: int | None) -> dict[str, Any] | None:
+    """A staged update by the marketplace's row."""
+    if rollout is None:
+        return None
+    row = Rollout.objects.select_related("baseline", "candidate").filter(pk=rollout).first()
+    return None if row is None else dict(StagesShape(row).data)
+
+
 def masked(row: PluginEntry) -> dict[str, Any]:
-    """An entry's settings with the values of ``writeOnly`` and ``format: password`` properties hidden."""
+    """An entry's settings with the values of secrets hidden."""
     hidden = registry.hidden_settings(row)
     settings: dict[str, Any] = {
         name: registry.MASK if name in hidden else value for name, value in json.loads(row.settings).items()

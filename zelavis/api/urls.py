@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from zelavis.api import activations, health, hooks, invocations, metrics, plugins, receiver, routes
+from zelavis.api import activations, health, hooks, invocations, metrics, plugins, receiver, routes, standing, workers
 from zelavis.api.schema import SchemaView
 
 urlpatterns = [
@@ -19,6 +19,9 @@ urlpatterns = [
     path("api/plugins/<str:name>/rollback", plugins.Rollback.as_view(), name="plugin-rollback"),
     path("api/plugins/<str:name>/uninstall", plugins.Uninstall.as_view(), name="plugin-uninstall"),
     path("api/plugins/<str:name>/activate", plugins.Activate.as_view(), name="plugin-activate"),
+    path("api/plugins/<str:name>/promote", standing.Promote.as_view(), name="plugin-promote"),
+    path("api/plugins/<str:name>/block", standing.Block.as_view(), name="plugin-block"),
+    path("api/plugins/<str:name>/unblock", standing.Unblock.as_view(), name="plugin-unblock"),
     path("api/plugins/<str:name>/activations", activations.PluginActivations.as_view(), name="plugin-activations"),
     path("api/plugins/<str:name>/breaker", plugins.Breaker.as_view(), name="plugin-breaker"),
     path("api/breakers", plugins.Breakers.as_view(), name="breakers"),
@@ -26,6 +29,13 @@ urlpatterns = [
     path("api/activations/<str:activation_id>", activations.ActivationDetail.as_view(), name="activation"),
     path("api/activations/<str:activation_id>/retry", activations.Retry.as_view(), name="activation-retry"),
     path("api/adapters", activations.Adapters.as_view(), name="adapters"),
+    path("api/namespaces", workers.Namespaces.as_view(), name="namespaces"),
+    path("api/namespaces/<str:namespace>", workers.Namespace.as_view(), name="namespace"),
+    path("api/namespaces/<str:namespace>/workers", workers.Workers.as_view(), name="workers"),
+    path("api/namespaces/<str:namespace>/workers/<str:name>", workers.Worker.as_view(), name="worker"),
+    path(
+        "api/namespaces/<str:namespace>/workers/<str:name>/rotate", workers.Rotation.as_view(), name="worker-rotation"
+    ),
     path("api/invocations", invocations.Invocations.as_view(), name="invocations"),
     path("api/invocations/<str:invocation_id>", invocations.InvocationDetail.as_view(), name="invocation"),
     path("api/hooks", hooks.Hooks.as_view(), name="hooks"),

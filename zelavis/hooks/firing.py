@@ -16,8 +16,9 @@ from zelavis import adapters, identifiers, ledger, registry
 from zelavis.active import ActiveEntry
 from zelavis.adapters.base import Call, CallOutcome
 from zelavis.errors import HookLoop, InvalidEvent, UnknownHook
-from zelavis.hooks import breakers, chain
+from zelavis.hooks import breakers, chain, staged
 from zelavis.hooks.catalogue import HOOKS, Hook, Moment, withhold
+from zelavis.hooks.staged import Choice
 
 #: A listener's time when its manifest names none: in a store here, and in a worker elsewhere.
 DEFAULT_MS = 250
@@ -152,7 +153,8 @@ def fire(
         for entry in registry.active_for_hook(name)
         if entry.name not in skip and (not plugin or entry.name == plugin)
     ]
-    return run.through(listeners, dict(payload))
+    chosen = [choice for choice in staged.choose(listeners, run.event_id) if choice.entry.listens(name)]
+    return run.through(chosen, dict(payload))
 
 
 @dataclass(kw_only=True)
@@ -171,31 +173,30 @@ class _Run:
     rejection: Rejection | None = None
     changes: dict[str, Any] = field(default_factory=dict)
 
-    def through(self, listeners: Sequence[ActiveEntry], payload: dict[str, Any]) -> FireResult:
+    def through(self, listeners: Sequence[Choice], payload: dict[str, Any]) -> FireResult:
         ends = time.monotonic() + self.hook.budget_ms / 1000
-        resting = breakers.held(entry.name for entry in listeners) if listeners else {}
+        resting = breakers.held(choice.entry.name for choice in listeners) if listeners else {}
         stopped = ""
-        for entry in listeners:
+        for choice in listeners:
+            entry = choice.entry
+            # A candidate that fails is halted by its rollout; it must not open the breaker of what serves.
+            breaker = None if choice.candidate else resting.get(entry.name)
             left_ms = int((ends - time.monotonic()) * 1000)
             outcome = None
             if stopped:
                 outcome = _untried(entry, "skipped", stopped, "aborted")
             elif left_ms <= 0:
                 outcome = _untried(entry, "skipped", "The hook's time is used up.", "hook_budget")
-            elif not breakers.admits(resting.get(entry.name), now=self.now):
+            elif not breakers.admits(breaker, now=self.now):
                 outcome = _untried(entry, "resting", "The plugin failed repeatedly and is let rest.", "plugin_resting")
             else:
                 outcome = self._ask(entry, payload, left_ms)
-                breakers.record(
-                    entry.name,
-                    outcome.status,
-                    outcome.message,
-                    breaker=resting.get(entry.name),
-                    now=self.now,
-                )
+                if not choice.candidate:
+                    breakers.record(entry.name, outcome.status, outcome.message, breaker=breaker, now=self.now)
             self.outcomes.append(outcome)
             if not stopped:
                 stopped = self._judge(entry, outcome, payload)
+            choice.count(self.outcomes[-1].status)
         return FireResult(
             hook=self.hook.name,
             correlation=self.correlation,

@@ -18,13 +18,15 @@ class Activation(models.Model):
         UNINSTALL = "uninstall"
 
     class State(models.TextChoices):
-        """``requested → deploying → activating → (pending →) active | inactive | failed | superseded``."""
+        """``requested → deploying → activating``, perhaps ``pending`` and ``rolling_out``, then another of these."""
 
         REQUESTED = "requested"
         DEPLOYING = "deploying"
         ACTIVATING = "activating"
         #: The worker said "not yet"; asked again at ``wake_at``.
         PENDING = "pending"
+        #: A staged update: it answers, and a growing share of the calls goes to it.
+        ROLLING = "rolling_out"
         ACTIVE = "active"
         #: An uninstall that is complete.
         INACTIVE = "inactive"
@@ -53,6 +55,16 @@ class Activation(models.Model):
     status_before = models.CharField(max_length=12, blank=True)
     #: Uninstall only: whether the plugin's data goes too.
     purge = models.BooleanField(default=False)
+    #: Share of the calls that go to the new version at first, and later at present; 100: all at once.
+    percent = models.PositiveSmallIntegerField(default=100)
+    #: The marketplace's row of the staged update, once it began.
+    rollout = models.BigIntegerField(null=True, blank=True)
+    #: Recorded calls to run again with the new version before it serves; 0: none.
+    shadow_tapes = models.PositiveSmallIntegerField(default=0)
+    #: What that said: ``pass``, ``fail``, ``inconclusive`` (too few tapes); empty: not done.
+    shadow = models.CharField(max_length=12, blank=True)
+    shadow_total = models.PositiveIntegerField(default=0)
+    shadow_different = models.PositiveIntegerField(default=0)
     #: The first attempt of this intent, when this is a retry.
     retry_of = models.ForeignKey("self", null=True, blank=True, on_delete=models.SET_NULL, related_name="retries")
     attempt = models.PositiveSmallIntegerField(default=1)

@@ -32,6 +32,8 @@ class DispatchWorker(models.Model):
     base_url = models.URLField(max_length=500)
     #: Signs requests and checks answers. Encrypted; empty: ``ZELAVIS_WORKER_SECRET``; without that neither is signed.
     secret = models.TextField(blank=True, editable=False)
+    #: While a secret is being changed: the one before, which still signs and still counts.
+    previous_secret = models.TextField(blank=True, editable=False)
     #: Whether the worker takes uploads at ``/__zelavis/plugin/deploy``.
     takes_uploads = models.BooleanField(default=False)
     #: Whole request, connect to last byte.

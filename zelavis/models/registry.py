@@ -70,9 +70,14 @@ class PluginEntry(models.Model):
     previous = models.ForeignKey(
         "zelavis.Deployment", null=True, blank=True, on_delete=models.SET_NULL, related_name="previous_entries"
     )
+    #: The version that a staged update sends a share of the calls to, and the marketplace's row that decides which.
+    candidate = models.ForeignKey(
+        "zelavis.Deployment", null=True, blank=True, on_delete=models.SET_NULL, related_name="candidate_entries"
+    )
+    rollout = models.BigIntegerField(null=True, blank=True)
     #: JSON object as text, valid under the manifest's settings schema.
     settings = models.TextField(default="{}")
-    #: Why it must not serve whatever an operator wants: quarantine, take-down. Empty: nothing against it.
+    #: Why an operator stopped it; it keeps its place and is called by nobody until it is let go. Empty: not stopped.
     blocked = models.CharField(max_length=500, blank=True)
     #: Of this entry alone; the ETag.
     revision = models.PositiveIntegerField(default=1)
@@ -126,6 +131,9 @@ class Deployment(models.Model):
     consent = models.CharField(max_length=64, blank=True)
     consented_by = models.CharField(max_length=200, blank=True)
     consented_at = models.DateTimeField(null=True, blank=True)
+    #: Settings of this version that the entry's own do not have: given with the request that brings it, or kept when
+    #: it stopped serving.
+    settings = models.TextField(default="{}")
     state = models.CharField(max_length=12, choices=State, default=State.NONE)
     message = models.TextField(blank=True)
     #: The activation that proved it answers; empty: never proven.
