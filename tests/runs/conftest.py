@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import sqlite3
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db import connection
 
 from runs import alarms, engine, inbox, leases, lifecycle, policy, records, registry
 from runs.dispatchers import http
@@ -43,6 +47,24 @@ def workflow() -> Iterator[Callable[..., Any]]:
     yield registry.workflow
     registry._known.clear()
     registry._known.update(before)
+
+
+@pytest.fixture
+def threads_database(transactional_db: None, tmp_path: Path) -> Iterator[None]:
+    """For tests with threads: SQLite in memory locks whole tables between connections and gives up at once, so here
+    it is the file that an installation has. PostgreSQL is used as it is."""
+    if connection.vendor != "sqlite":
+        yield
+        return
+    before, path = connection.settings_dict["NAME"], tmp_path / "threads.sqlite3"
+    connection.ensure_connection()
+    with contextlib.closing(sqlite3.connect(path)) as copy:
+        connection.connection.backup(copy)
+    memory, connection.connection = connection.connection, None
+    connection.settings_dict["NAME"] = str(path)
+    yield
+    connection.close()
+    connection.settings_dict["NAME"], connection.connection = before, memory
 
 
 def run(workflow_id: str, **arguments: Any) -> dict[str, Any]:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
-import sqlite3
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
-from django.db import connection, connections
+from django.db import connections
 
 from runs import alarms, engine, inbox, leases, lifecycle, records, states
 from runs.models import JournalEntry, Run, Slot, Waitpoint
@@ -21,24 +18,7 @@ from tests.runs.conftest import due_now
 from tests.runs.scripted import Tenant, completed
 from zelavis.errors import ZelavisError
 
-pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture(autouse=True)
-def _a_database_for_threads(transactional_db: None, tmp_path: Path) -> Iterator[None]:
-    """SQLite in memory locks whole tables between connections; here it is the file that an installation has."""
-    if connection.vendor != "sqlite":
-        yield
-        return
-    before, path = connection.settings_dict["NAME"], tmp_path / "races.sqlite3"
-    connection.ensure_connection()
-    with contextlib.closing(sqlite3.connect(path)) as copy:
-        connection.connection.backup(copy)
-    memory, connection.connection = connection.connection, None
-    connection.settings_dict["NAME"] = str(path)
-    yield
-    connection.close()
-    connection.settings_dict["NAME"], connection.connection = before, memory
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("threads_database")]
 
 
 def at_once(*deeds: Callable[[], Any]) -> list[Any]:

@@ -184,6 +184,7 @@ def test_cron_in_a_time_zone(api: Any) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("threads_database")
 def test_several_beats_fire_a_slot_once() -> None:
     """However many processes tick at once, a slot is fired once."""
     schedule()
