@@ -13,6 +13,7 @@ from django.db import connection
 from django.db.models import Count, Max, Q, QuerySet
 
 from marketplace.listings import words
+from marketplace.lookups import in_any
 from marketplace.models import Plugin, PluginCapability, PluginKeyword, SearchTerm
 from zelavis.errors import InvalidRequest
 
@@ -64,24 +65,29 @@ def matches(query: Query) -> QuerySet[Plugin]:
     """
     if len(query.text) > MAX_QUERY:
         raise InvalidRequest(f"A search has at most {MAX_QUERY} characters.")
-    found = Plugin.objects.public()
+    found: QuerySet[Plugin] = Plugin.objects.public()
     for word in words(query.text)[:MAX_WORDS]:
-        found = found.filter(pk__in=_beginning(word[:40]).values("plugin_id"))
+        found = in_any(found, "id", _plugins(_beginning(word[:40])))
     if query.text.strip() and not words(query.text):
         found = found.none()
     if query.capability:
-        found = found.filter(pk__in=PluginCapability.objects.filter(capability=query.capability).values("plugin_id"))
+        found = in_any(found, "id", _plugins(PluginCapability.objects.filter(capability=query.capability)))
     if query.without:
-        found = found.exclude(pk__in=PluginCapability.objects.filter(capability=query.without).values("plugin_id"))
+        asking = _plugins(PluginCapability.objects.filter(capability=query.without))
+        found = in_any(found, "id", asking, negated=True)
     if query.keyword:
-        found = found.filter(pk__in=PluginKeyword.objects.filter(keyword=query.keyword).values("plugin_id"))
+        found = in_any(found, "id", _plugins(PluginKeyword.objects.filter(keyword=query.keyword)))
     exact = {
         "publisher__slug": query.publisher,
         "license": query.license,
-        "latest__kind": query.kind,
+        "kind": query.kind,
         "source": query.source,
     }
     return found.filter(**{name: value for name, value in exact.items() if value})
+
+
+def _plugins(rows: QuerySet[Any]) -> QuerySet[Any]:
+    return rows.order_by().values_list("plugin_id", flat=True)
 
 
 def _beginning(word: str) -> QuerySet[SearchTerm]:
@@ -116,7 +122,7 @@ def search(query: Query, *, limit: int = 24, cursor: str = "") -> Page:
 
 def _ranked(query: Query, found: QuerySet[Plugin]) -> list[int] | None:
     """Keys by relevance; ``None``: more than are worth ranking."""
-    keys = list(found.values_list("pk", "downloads")[: RANKED + 1])
+    keys = list(found.order_by().values_list("pk", "downloads")[: RANKED + 1])
     if len(keys) > RANKED or not words(query.text):
         return None
     scores = dict.fromkeys((key for key, _ in keys), 0)
@@ -151,14 +157,21 @@ def _keyset(found: QuerySet[Plugin], sort: str, *, limit: int, cursor: str) -> P
         if value.get("sort") != sort or "id" not in value or "value" not in value:
             raise InvalidRequest("The cursor is not of this list.")
         found = found.filter(_after(order, first, value))
-    rows = list(_shown(found.order_by(*order))[: limit + 1])
+    # Keys first: what a row shows is joined for one page, not for everything that is sorted.
+    keys = list(found.order_by(*order).values_list("pk", flat=True)[: limit + 1])
+    rows = list(_shown(Plugin.objects.filter(pk__in=keys)).order_by(*order)) if keys else []
     following = ""
     if len(rows) > limit:
         rows = rows[:limit]
-        last = getattr(rows[-1], first)
-        shown = last.isoformat() if first == "updated_at" else last
-        following = _encode({"sort": sort, "value": shown, "id": rows[-1].pk})
+        following = cursor_after(rows[-1], sort)
     return Page(plugins=rows, following=following)
+
+
+def cursor_after(plugin: Plugin, sort: str) -> str:
+    """The cursor of the page that begins behind a plugin."""
+    first = SORTS[sort][0].lstrip("-")
+    value = getattr(plugin, first)
+    return _encode({"sort": sort, "value": value.isoformat() if first == "updated_at" else value, "id": plugin.pk})
 
 
 def _after(order: tuple[str, ...], first: str, value: dict[str, Any]) -> Q:
@@ -207,7 +220,7 @@ def count_facets() -> dict[str, list[tuple[str, int]]]:
         "capability": _counts(PluginCapability.objects.filter(public), "capability", 40),
         "keyword": _counts(PluginKeyword.objects.filter(public), "keyword", 30),
         "license": _counts(plugins, "license", 15),
-        "kind": _counts(plugins, "latest__kind", 5),
+        "kind": _counts(plugins, "kind", 5),
         "source": _counts(plugins, "source", 5),
     }
 

@@ -12,6 +12,7 @@ import json
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.core.cache import cache
 from django.db.models import Max, OuterRef, Subquery
 
 from marketplace import signatures
@@ -20,6 +21,8 @@ from marketplace.models import FeedEntry, Plugin, Release, ReleaseState
 CONTEXT = b"zelavis-feed-v1\n"
 #: How long a feed is good for. Sites ask much more often; this bounds how long a cut-off site believes it.
 LASTS = timedelta(days=7)
+#: Seconds for which a signed document is given out again.
+KEPT = 60
 
 
 def append(release: Release, *, action: str, reason: str, now: datetime) -> FeedEntry:
@@ -80,6 +83,16 @@ def payload(*, now: datetime, with_allowed: bool) -> dict[str, Any]:
     if with_allowed:
         value["allowed"] = allowed()
     return value
+
+
+def published(*, now: datetime, with_allowed: bool = False) -> dict[str, str]:
+    """The signed document, at most a minute old; a new serial is a new document at once."""
+    name = f"feed:{'allowed' if with_allowed else 'revoked'}:{serial()}:{signatures.server_public_key()[:12]}"
+    kept: dict[str, str] | None = cache.get(name)
+    if kept is None:
+        kept = envelope(payload(now=now, with_allowed=with_allowed))
+        cache.set(name, kept, KEPT)
+    return kept
 
 
 def envelope(value: dict[str, Any]) -> dict[str, str]:

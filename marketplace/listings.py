@@ -20,8 +20,9 @@ def refresh(plugin: Plugin, *, now: datetime) -> None:
         plugin.title = manifest["title"]
         plugin.description = manifest["description"]
         plugin.license = manifest["license"]
+        plugin.kind = newest.kind
     plugin.updated_at = now
-    plugin.save(update_fields=["latest", "title", "description", "license", "updated_at"])
+    plugin.save(update_fields=["latest", "title", "description", "license", "kind", "updated_at"])
     capabilities = set(newest.capabilities) if newest else set()
     keywords = set(newest.manifest.get("keywords", [])) if newest else set()
     _replace_capabilities(plugin, capabilities)

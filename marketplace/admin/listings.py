@@ -13,18 +13,19 @@ from django.urls import URLPattern, path, reverse
 from django.utils.safestring import SafeString
 
 from marketplace import actors, catalogue, plugins
+from marketplace.admin.lists import BehindFilter, CappedAdmin
 from marketplace.models import Plugin, Publisher, Release
-from zelavis.admin.readonly import ReadOnlyAdmin
 from zelavis.errors import ZelavisError
 from zelavis.templatetags.zelavis_ui import ago, badge
 
 
 @admin.register(Plugin)
-class PluginAdmin(ReadOnlyAdmin):
+class PluginAdmin(CappedAdmin):
     """Every name there is."""
 
     list_display = ("name", "title", "publisher", "shown_state", "source", "shown_latest", "installs", "shown_updated")
-    list_filter = ("state", "source")
+    list_filter = ("state", "source", BehindFilter)
+    sortable_by = ("name", "shown_updated")
     list_select_related = ("publisher", "latest")
     search_fields = ("name",)
     search_help_text = "Beginning of the name, or a publisher"
@@ -35,8 +36,9 @@ class PluginAdmin(ReadOnlyAdmin):
         word = search_term.strip().lower()
         if not word:
             return queryset, False
-        publishers = Publisher.objects.filter(slug=word).values("pk")
-        return queryset.filter(catalogue.beginning("name", word) | Q(publisher__in=publishers)), False
+        publishers = list(Publisher.objects.filter(slug=word).values_list("pk", flat=True))
+        own = Q(publisher__in=publishers) if publishers else Q(pk__in=[])
+        return queryset.filter(catalogue.beginning("name", word) | own), False
 
     def get_urls(self) -> list[URLPattern]:
         wrap = self.admin_site.admin_view
@@ -114,7 +116,7 @@ class PluginAdmin(ReadOnlyAdmin):
             raise Http404
         return plugin
 
-    @admin.display(description="state", ordering="state")
+    @admin.display(description="state")
     def shown_state(self, plugin: Plugin) -> SafeString:
         return badge(plugin.state)
 

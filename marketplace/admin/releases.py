@@ -17,8 +17,10 @@ from django.utils.safestring import SafeString
 
 from marketplace import actors, capabilities, catalogue, curation, states
 from marketplace.admin import review_page
-from marketplace.models import Plugin, Publisher, Release
-from zelavis.admin.readonly import ReadOnlyAdmin, real_id
+from marketplace.admin.lists import BehindFilter, CappedAdmin
+from marketplace.lookups import in_any
+from marketplace.models import Plugin, Publisher, Release, ReleaseState
+from zelavis.admin.readonly import real_id
 from zelavis.errors import ZelavisError
 from zelavis.templatetags.zelavis_ui import ago, badge
 
@@ -54,6 +56,15 @@ class AuditFilter(_WordFilter):
     title, parameter_name, words = "audit", "audit_state", ("passed", "failed", "inconclusive", "pending")
 
 
+class StateFilter(_WordFilter):
+    """By state."""
+
+    title, parameter_name, words = "state", "state__exact", tuple(ReleaseState.values)
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(state.value, str(state.label)) for state in ReleaseState]
+
+
 class KindFilter(_WordFilter):
     """By kind of entry."""
 
@@ -61,12 +72,13 @@ class KindFilter(_WordFilter):
 
 
 @admin.register(Release)
-class ReleaseAdmin(ReadOnlyAdmin):
+class ReleaseAdmin(CappedAdmin):
     """Every release there is; seen here, changed by verbs."""
 
     list_display = ("shown", "publisher", "shown_state", "shown_risk", "shown_audit", "submitted", "claimed_by")
     list_display_links = ("shown",)
-    list_filter = ("state", RiskFilter, AuditFilter, KindFilter)
+    list_filter = (StateFilter, RiskFilter, AuditFilter, KindFilter, BehindFilter)
+    sortable_by = ("submitted",)
     list_select_related = ("plugin", "publisher")
     search_fields = ("plugin__name",)
     search_help_text = "Beginning of the plugin's name, a publisher, or a digest"
@@ -267,19 +279,19 @@ class ReleaseAdmin(ReadOnlyAdmin):
 
     # Columns
 
-    @admin.display(description="release", ordering="plugin__name")
+    @admin.display(description="release")
     def shown(self, release: Release) -> str:
         return str(release)
 
-    @admin.display(description="state", ordering="state")
+    @admin.display(description="state")
     def shown_state(self, release: Release) -> SafeString:
         return badge(release.state)
 
-    @admin.display(description="risk", ordering="risk")
+    @admin.display(description="risk")
     def shown_risk(self, release: Release) -> SafeString:
         return badge(release.risk)
 
-    @admin.display(description="audit", ordering="audit_state")
+    @admin.display(description="audit")
     def shown_audit(self, release: Release) -> SafeString:
         return badge(release.audit_state)
 
@@ -295,8 +307,9 @@ def named(queryset: QuerySet[Release], term: str) -> QuerySet[Release]:
         return queryset
     if len(word) == 64 and not set(word) - set("0123456789abcdef"):
         return queryset.filter(Q(digest=word) | Q(entry_digest=word))
-    plugins = Plugin.objects.filter(catalogue.beginning("name", word)).values("pk")
-    return queryset.filter(Q(plugin__in=plugins) | Q(publisher__in=Publisher.objects.filter(slug=word).values("pk")))
+    plugins = Plugin.objects.filter(catalogue.beginning("name", word)).values_list("pk", flat=True)
+    publisher = Publisher.objects.filter(slug=word).values_list("pk", flat=True).first()
+    return in_any(queryset, "plugin_id", plugins, or_=Q(publisher=publisher) if publisher else Q(pk__in=[]))
 
 
 def _bulk_action(name: str) -> Any:

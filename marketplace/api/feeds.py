@@ -24,7 +24,7 @@ class Feed(APIView):
     @extend_schema(operation_id="marketplace_feed", responses=shapes.Envelope)
     def get(self, request: Request) -> Response:
         """What holds now, signed, with a serial that only grows and an expiry."""
-        return Response(feed.envelope(feed.payload(now=timezone.now(), with_allowed=False)))
+        return Response(feed.published(now=timezone.now()))
 
 
 class AllowList(APIView):
@@ -35,7 +35,7 @@ class AllowList(APIView):
     @extend_schema(operation_id="marketplace_allowlist", responses=shapes.Envelope)
     def get(self, request: Request) -> Response:
         """Revocations and every release that may be installed, signed."""
-        return Response(feed.envelope(feed.payload(now=timezone.now(), with_allowed=True)))
+        return Response(feed.published(now=timezone.now(), with_allowed=True))
 
 
 class Key(APIView):

@@ -20,6 +20,7 @@ class FeedEntry(models.Model):
     class Meta:
         ordering = ["serial"]
         verbose_name_plural = "feed entries"
+        indexes = [models.Index(fields=["digest", "serial"], name="feed_entry_newest")]
 
     def __str__(self) -> str:
         return f"{self.serial} {self.action} {self.plugin}@{self.version}"

@@ -6,6 +6,9 @@ from django.db import models
 
 from marketplace.models.publishers import Publisher
 
+#: By what else a list of plugins is narrowed.
+_FILTERED = ("latest", "license", "kind", "source", "publisher")
+
 
 class PluginQuerySet(models.QuerySet["Plugin"]):
     """Lists of plugins."""
@@ -43,6 +46,7 @@ class Plugin(models.Model):
     title = models.CharField(max_length=100, blank=True)
     description = models.TextField(blank=True)
     license = models.CharField(max_length=100, blank=True)
+    kind = models.CharField(max_length=20, blank=True, editable=False)
     latest = models.ForeignKey(
         "marketplace.Release", null=True, blank=True, editable=False, on_delete=models.PROTECT, related_name="+"
     )
@@ -66,10 +70,13 @@ class Plugin(models.Model):
             ("transfer_plugin", "Can transfer plugins to another publisher"),
             ("takedown_plugin", "Can take plugins down"),
         ]
+        # Each holds what a list is filtered by: the catalogue's for listed ones, the admin's for all.
         indexes = [
-            models.Index(fields=["state", "-updated_at", "-id"], name="plugin_newest"),
-            models.Index(fields=["state", "-downloads", "-id"], name="plugin_popular"),
-            models.Index(fields=["state", "name"], name="plugin_by_name"),
+            models.Index(fields=["state", "-updated_at", "-id", *_FILTERED], name="plugin_newest"),
+            models.Index(fields=["state", "-downloads", "-id", *_FILTERED], name="plugin_popular"),
+            models.Index(fields=["state", "name", "id", *_FILTERED], name="plugin_by_name"),
+            models.Index(fields=["name", "id", "state", "source", "publisher"], name="plugin_all_by_name"),
+            models.Index(fields=["updated_at", "id", "state", "source", "publisher"], name="plugin_all_updated"),
         ]
 
     def __str__(self) -> str:
