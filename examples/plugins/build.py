@@ -42,12 +42,12 @@ def build_assemblyscript(source: Path, out: Path, work: Path) -> None:
 
 
 def build_rust(source: Path, out: Path, work: Path) -> None:
-    """Rust by ``rustc``."""
+    """Rust by ``rustc``, in the source's directory: messages of panics name the file as it is given."""
     rustc = os.environ.get("RUSTC", "/usr/bin/rustc")
     linker = os.environ.get("WASM_LD", "wasm-ld-14")
     _run(rustc, "--target", "wasm32-unknown-unknown", "--crate-type", "cdylib", "--edition", "2021",
          "-C", "opt-level=s", "-C", "panic=abort", "-C", "lto=fat", "-C", "strip=symbols", "-C", f"linker={linker}",
-         source / "plugin.rs", "-o", out)  # fmt: skip
+         "plugin.rs", "-o", out, cwd=source)  # fmt: skip
 
 
 BUILDERS: dict[str, Callable[[Path, Path, Path], None]] = {

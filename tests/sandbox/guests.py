@@ -21,7 +21,7 @@ KV: dict[str, dict[str, Any]] = {
 }
 _numbers = itertools.count(1)
 
-#: The troublemaker in JavaScript; in C and AssemblyScript it is in tests/guests/.
+#: The troublemaker in JavaScript; in C, AssemblyScript and Rust it is in tests/guests/.
 TROUBLE = rb"""
 let globalSecret = "";
 const closure = (() => { let kept = ""; return { get: () => kept, set: (v) => { kept = v; } }; })();
@@ -35,6 +35,7 @@ const hooks = {
     JSON.parse = Object.assign(() => 0, { secret: 1 });
     return found ? "found" : "fresh";
   },
+  "keep-twice"() { hooks.keep(); return hooks.keep(); },
   loop() { for (;;); },
   memory() { const kept = []; for (;;) kept.push(new Uint8Array(1 << 20)); },
   recurse() { const deep = (n) => deep(n + 1) + 1; return deep(0); },
@@ -49,15 +50,23 @@ const hooks = {
 };
 export default { hooks: Object.fromEntries(Object.entries(hooks).map(([name, f]) => [`trouble:${name}`, f])) };
 """
-KINDS = ("javascript", "c", "assemblyscript")
+KINDS = ("javascript", "c", "assemblyscript", "rust")
 
 
 def trouble(kind: str) -> Artifact:
     """The troublemaker of one guest kind, deployed."""
+    return compiler.deploy(_source(kind), kind="javascript" if kind == "javascript" else "wasm")
+
+
+def twin(kind: str) -> Artifact:
+    """The same troublemaker as another plugin: it does the same, and its digest is another."""
     if kind == "javascript":
-        return compiler.deploy(TROUBLE, kind="javascript")
-    source = (ROOT / "tests" / "guests" / f"trouble-{kind}" / "plugin.wasm").read_bytes()
-    return compiler.deploy(source, kind="wasm")
+        return compiler.deploy(_source(kind) + b"// twin", kind="javascript")
+    return compiler.deploy(_source(kind) + b"\0\5\4twin", kind="wasm")
+
+
+def _source(kind: str) -> bytes:
+    return TROUBLE if kind == "javascript" else (ROOT / f"tests/guests/trouble-{kind}/plugin.wasm").read_bytes()
 
 
 def javascript(source: str) -> Artifact:

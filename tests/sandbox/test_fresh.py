@@ -8,27 +8,38 @@ from typing import Any
 import pytest
 
 from sandbox import compiler, fast, host, runtime
-from tests.sandbox.guests import KINDS, call, javascript, trouble
+from tests.sandbox.guests import KINDS, call, javascript, trouble, twin
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_no_call_finds_what_another_left(kind: str, monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:
-    """1,000 calls on 4 threads, two plugins on 2 slots: globals, closures, memory and prototypes are always as new."""
+    """1,000 calls on 4 threads, two plugins of the kind and one in JavaScript on 2 slots: everything is as new.
+
+    What is left and looked for: globals and statics, closures (a boxed one in Rust, a function pointer in C), memory
+    of the heap and memory that was grown, and in JavaScript the prototypes and built-in objects too.
+    """
     settings.SANDBOX_SLOTS = 2
     monkeypatch.setattr(runtime, "_runtimes", {})
-    one = trouble(kind)
-    other = javascript(
-        '() => { const seen = globalThis.left; globalThis.left = "x"; return seen ? "found" : "fresh"; }'
-    )
+    guests = [(trouble(kind), "trouble:keep"), (twin(kind), "trouble:keep"), (trouble("javascript"), "trouble:keep")]
+    assert len({artifact.digest for artifact, _ in guests}) == (2 if kind == "javascript" else 3)
+    taken: list[int] = []
 
     def turn(number: int) -> tuple[str, Any]:
-        artifact, hook = (one, "trouble:keep") if number % 2 else (other, "go")
-        outcome = call(artifact, hook, limits={"deadline_ms": 10_000})
+        artifact, hook = guests[number % 3]
+        taken.append(runtime.runtime().slots._value)  # type: ignore[attr-defined]
+        outcome = call(artifact, hook, plugin=f"guest-{number % 3}", limits={"deadline_ms": 10_000})
         return outcome.status, outcome.result if outcome.status == "ok" else outcome.error
 
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
         results = list(pool.map(turn, range(1000)))
     assert set(results) == {("ok", "fresh")}
+    assert max(taken) <= 2
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_secret_would_be_found(kind: str) -> None:
+    """Within one store the troublemaker does find what it left: the test above could fail."""
+    assert call(trouble(kind), "trouble:keep-twice").result == "found"
 
 
 def test_memory_that_a_call_grew_is_zero_again() -> None:
@@ -42,14 +53,13 @@ def test_memory_that_a_call_grew_is_zero_again() -> None:
         assert call(reader, "trouble:keep").result == "fresh"
 
 
-def test_idle_plugins_cost_no_store(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With 20 plugins deployed, a hook that 5 declare opens 5 stores, and no idle plugin has a program loaded."""
+def _idle(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runtime, "_runtimes", {})
     artifacts = [
         compiler.deploy(
             f"export default {{ hooks: {{ {'go' if n < 5 else 'other'}: () => {n} }} }};".encode(), kind="javascript"
         )
-        for n in range(20)
+        for n in range(count)
     ]
     opened = []
     new = fast._store_new
@@ -63,6 +73,17 @@ def test_idle_plugins_cost_no_store(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [call(artifact).result for artifact in listeners] == [0, 1, 2, 3, 4]
     assert len(opened) == 5
     assert len(runtime.runtime()._programs) == 5
+
+
+def test_idle_plugins_cost_no_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With 20 plugins deployed, a hook that 5 declare opens 5 stores, and no idle plugin has a program loaded."""
+    _idle(20, monkeypatch)
+
+
+@pytest.mark.slow
+def test_two_hundred_idle_plugins_cost_no_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With 200 plugins deployed it is 5 stores and 5 programs all the same."""
+    _idle(200, monkeypatch)
 
 
 def test_two_engines_are_never_mixed() -> None:

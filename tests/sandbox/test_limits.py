@@ -38,7 +38,7 @@ def test_limit_trips(kind: str, word: str, status: S, limits: dict[str, Any]) ->
     assert call(artifact, "trouble:healthy").result == "healthy"
 
 
-@pytest.mark.parametrize("kind", ["c", "assemblyscript"])
+@pytest.mark.parametrize("kind", ["c", "assemblyscript", "rust"])
 @pytest.mark.parametrize(("word", "status", "limits"), WASM_TRIPS, ids=[w for w, _, _ in WASM_TRIPS])
 def test_bad_pointer_trips(kind: str, word: str, status: S, limits: dict[str, Any]) -> None:
     """A pointer outside of memory, in an answer or a request, is a trap and never read (C01, C02)."""

@@ -54,7 +54,7 @@ EXPORT(zelavis_call) u64 zelavis_call(const byte *p, u32 length) {
   static char near[256];
   static const char get[] = "{\"op\":\"get\",\"args\":[\"k\"]}";
   switch (p[8] << 8 | p[9]) {
-    case 'k' << 8 | 'e': return keep();
+    case 'k' << 8 | 'e': if (p[12] == '-') keep(); return keep();
     case 'l' << 8 | 'o': for (volatile u32 n = 0;; n++) {}
     case 'm' << 8 | 'e':
       for (;;) { zone = zelavis_alloc(1 << 20); if (!zone) return ANSWER("{\"error\":{\"name\":\"Error\",\"message\":\"full\",\"stack\":\"\",\"code\":\"memory_exhausted\"}}"); }
