@@ -11,9 +11,12 @@ import logging
 import os
 import threading
 import time
-from typing import Any
+from typing import TYPE_CHECKING
 
 from django.db import connection
+
+if TYPE_CHECKING:
+    from sandbox.ledger import Row
 
 logger = logging.getLogger("sandbox.ledger")
 
@@ -21,17 +24,17 @@ logger = logging.getLogger("sandbox.ledger")
 WAIT = 1.0
 MOST_WAITING = 500
 
-_waiting: list[dict[str, Any]] = []
+_waiting: list[Row] = []
 _lock = threading.Lock()
 _writing = threading.Lock()
 _thread: threading.Thread | None = None
 
 
-def add(fields: dict[str, Any]) -> None:
+def add(row: Row) -> None:
     """Let a row wait for the next batch."""
     global _thread
     with _lock:
-        _waiting.append(fields)
+        _waiting.append(row)
         full = len(_waiting) >= MOST_WAITING
         if _thread is None:
             _thread = threading.Thread(target=_run, daemon=True, name="sandbox-ledger")

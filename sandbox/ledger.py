@@ -7,7 +7,6 @@ The operator may ask for rows in batches (``sandbox.batches``), and for only one
 
 from __future__ import annotations
 
-import functools
 import json
 import logging
 from datetime import UTC, datetime
@@ -19,6 +18,7 @@ from django.db import connection, transaction
 from sandbox import batches
 from sandbox.artifact import Artifact
 from sandbox.call import Call
+from sandbox.capabilities.backends import sql
 from sandbox.outcome import Outcome
 
 logger = logging.getLogger("sandbox.ledger")
@@ -45,11 +45,11 @@ def keep(artifact: Artifact, call: Call, outcome: Outcome) -> None:
     """
     if outcome.ok and not outcome.refusals and _left_out(call):
         return
-    fields = row(artifact, call, outcome)
+    one = row(artifact, call, outcome)
     if settings.SANDBOX_LEDGER == "batched":
-        batches.add(fields)
+        batches.add(one)
     else:
-        insert_many([fields])
+        insert_many([one])
 
 
 def _left_out(call: Call) -> bool:
@@ -58,69 +58,67 @@ def _left_out(call: Call) -> bool:
     return every > 1 and call.seed % every != 0
 
 
-def insert_many(rows: list[dict[str, Any]]) -> None:
+#: The columns of a row, in order; ``created_at`` is the second.
+COLUMNS = (
+    *("id", "created_at", "plugin", "version", "digest", "hook", "status", "duration_ms", "memory_bytes", "fuel"),
+    *("host_calls", "refusals", "result", "error", "refused", "logs", "operator_detail", "correlation", "actor"),
+)
+#: The values of a row, in the order of :data:`COLUMNS`.
+Row = tuple[Any, ...]
+_INSERT = f"INSERT INTO sandbox_invocation ({', '.join(COLUMNS)}) VALUES ({', '.join(['%s'] * len(COLUMNS))})"  # noqa: S608  our own names
+
+
+def insert_many(rows: list[Row]) -> None:
     """Insert rows, in the present transaction if there is one.
 
     Raises:
         DatabaseError: none of them could be written.
     """
-    # Every call comes by here: the statement is made once, where a model instance would be compiled each time.
     adapt = connection.ops.adapt_datetimefield_value
-    values = [[adapt(one[name]) if name == "created_at" else one[name] for name in _COLUMNS] for one in rows]
-    with connection.cursor() as cursor:
-        if len(values) == 1:
-            cursor.execute(_statement(), values[0])
-            return
-        with transaction.atomic():
-            cursor.executemany(_statement(), values)
+    values = [(one[0], adapt(one[1]), *one[2:]) for one in rows]
+    if len(values) == 1:
+        # Every call comes by here.
+        sql.execute(_INSERT, values[0])
+        return
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.executemany(_INSERT, values)
 
 
-_COLUMNS = (
-    *("id", "created_at", "plugin", "version", "digest", "hook", "status", "duration_ms", "memory_bytes", "fuel"),
-    *("host_calls", "refusals", "result", "error", "refused", "logs", "operator_detail", "correlation", "actor"),
-)
-
-
-@functools.cache
-def _statement() -> str:
-    places = ", ".join(["%s"] * len(_COLUMNS))
-    return f"INSERT INTO sandbox_invocation ({', '.join(_COLUMNS)}) VALUES ({places})"  # noqa: S608  our own names
-
-
-def row(artifact: Artifact, call: Call, outcome: Outcome) -> dict[str, Any]:
-    """The row's fields."""
-    error = outcome.error
-    return {
-        "id": call.id,
-        "created_at": datetime.fromtimestamp(call.now_ms / 1000, tz=UTC),
-        "plugin": call.plugin,
-        "version": call.version[:64],
-        "digest": artifact.digest,
-        "hook": call.hook[:120],
-        "status": outcome.status.value,
-        "duration_ms": outcome.duration_ms,
-        "memory_bytes": outcome.memory_bytes,
-        "fuel": outcome.fuel,
-        "host_calls": outcome.host_calls,
-        "refusals": len(outcome.refusals),
-        "result": _text(outcome.result) if outcome.result is not None else "",
-        "error": _text({"name": error.name, "message": error.message, "stack": error.stack, "code": error.code})
+def row(artifact: Artifact, call: Call, outcome: Outcome) -> Row:
+    """The row of a call."""
+    error, result, refusals, logs = outcome.error, outcome.result, outcome.refusals, outcome.logs
+    return (
+        call.id,
+        datetime.fromtimestamp(call.now_ms / 1000, tz=UTC),
+        call.plugin,
+        call.version[:64],
+        artifact.digest,
+        call.hook[:120],
+        outcome.status.value,
+        outcome.duration_ms,
+        outcome.memory_bytes,
+        outcome.fuel,
+        outcome.host_calls,
+        len(refusals),
+        _text(result) if result is not None else "",
+        _text({"name": error.name, "message": error.message, "stack": error.stack, "code": error.code})
         if error is not None
         else "",
-        "refused": _text([[r.capability, r.op, r.code, r.message] for r in outcome.refusals])
-        if outcome.refusals
-        else "",
-        "logs": _text([[line.level, line.message] for line in outcome.logs], most=MOST_LOGS) if outcome.logs else "",
-        "operator_detail": _plain(outcome.operator_detail)[:MOST_TEXT],
-        "correlation": _plain(call.correlation)[:200],
-        "actor": _plain(call.actor)[:200],
-    }
+        _text([[one.capability, one.op, one.code, one.message] for one in refusals]) if refusals else "",
+        _text([[line.level, line.message] for line in logs], most=MOST_LOGS) if logs else "",
+        _plain(outcome.operator_detail)[:MOST_TEXT],
+        _plain(call.correlation)[:200],
+        _plain(call.actor)[:200],
+    )
 
 
 def _text(value: Any, *, most: int = MOST_TEXT) -> str:
     """JSON text, cut where it is too long; NUL, which PostgreSQL does not store, stays an escape."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    text = _ENCODER.encode(value)
     return text if len(text) <= most else text[:most] + "…"
+
+
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
 def _plain(text: str) -> str:

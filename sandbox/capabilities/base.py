@@ -26,12 +26,15 @@ COMMON_QUANTITIES: dict[str, Any] = {
 }
 
 
+_NO_CEILINGS: Mapping[str, Any] = {}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Operation:
     """One operation of a capability."""
 
     name: str
-    #: ``(handler, args) -> JSON value``; raises ``Fault`` or ``Refused``.
+    #: ``(handler, args) -> JSON value``, or ``wire.Encoded``; raises ``Fault`` or ``Refused``.
     run: Callable[[Any, list[Any]], Any]
     #: Documentation: ``get(key) → value or null``.
     signature: str
@@ -39,7 +42,7 @@ class Operation:
     text: str
 
 
-@dataclass(kw_only=True)
+@dataclass(kw_only=True, slots=True)
 class Context:
     """What a handler may use of its call."""
 
@@ -59,8 +62,11 @@ class Context:
     grants: Mapping[str, Mapping[str, Any]]
     #: What handlers of one call know of each other (reads that see another capability's writes).
     shared: dict[str, Any]
-    #: Charges settled with the call: ``meter -> [amount, limit]``.
-    charges: dict[str, list[int]] = field(default_factory=dict)
+    #: The operator's quantities for this capability.
+    ceilings: Mapping[str, int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.ceilings = getattr(settings, "SANDBOX_CEILINGS", _NO_CEILINGS).get(self.capability.name, _NO_CEILINGS)
 
     @property
     def plugin(self) -> str:
@@ -77,43 +83,28 @@ class Context:
         """A number of the grant, never above the operator's (``settings.SANDBOX_CEILINGS``)."""
         value = self.grant.get(name, default)
         # A grant was checked against the schema when it was consented to; anything else grants nothing.
-        granted = value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else 0
-        ceiling = getattr(settings, "SANDBOX_CEILINGS", {}).get(self.capability.name, {}).get(name)
+        granted = value if type(value) is int and value >= 0 else 0
+        ceiling = self.ceilings.get(name)
         return granted if ceiling is None else min(granted, int(ceiling))
 
     def hourly(self) -> int | None:
         """How many calls an hour the plugin may make; ``None``: not counted."""
         default = self.capability.default_hourly
-        ceilings = getattr(settings, "SANDBOX_CEILINGS", {}).get(self.capability.name, {})
-        if default is None and "callsPerHour" not in self.grant and "callsPerHour" not in ceilings:
+        if default is None and "callsPerHour" not in self.grant and "callsPerHour" not in self.ceilings:
             return None
         return self.quantity(
             "callsPerHour", COMMON_QUANTITIES["callsPerHour"]["maximum"] if default is None else default
         )
 
-    def charge_now(self, meter: str, limit: int, *, amount: int = 1) -> None:
-        """Count something that leaves the process, at once; it stays counted when the call fails.
+    def charge(self, meter: str, limit: int, *, amount: int = 1) -> None:
+        """Count an hourly quantity, at once; it stays counted when the call fails.
 
         Raises:
             Refused: ``quota_exceeded``; nothing was counted.
         """
         name = f"{self.capability.name}.{meter}"
-        if not self.backend.charge(self.plugin, name, amount, limit, now_ms=self.call.now_ms):
+        if not self.backend.charge(self.call.plugin, name, amount, limit, now_ms=self.call.now_ms):
             raise Refused("quota_exceeded", f"{self.capability.name}: {limit} {meter} an hour are used up.")
-
-    def charge(self, meter: str, limit: int, *, amount: int = 1) -> None:
-        """Count something that ends with the call; the count is settled when the call is.
-
-        Raises:
-            Refused: ``quota_exceeded``, as far as can be seen now. A call that others overtook fails at its commit.
-        """
-        name = f"{self.capability.name}.{meter}"
-        entry = self.charges.setdefault(name, [0, limit])
-        entry[1] = limit
-        used = self.backend.used(self.plugin, name, limit, now_ms=self.call.now_ms)
-        if used + entry[0] + amount > limit:
-            raise Refused("quota_exceeded", f"{self.capability.name}: {limit} {meter} an hour are used up.")
-        entry[0] += amount
 
 
 class Handler:
@@ -169,8 +160,6 @@ class Capability:
     default_calls: ClassVar[int] = 50
     #: How many calls an hour a plugin may make where the manifest says nothing; ``None``: no hourly count.
     default_hourly: ClassVar[int | None] = None
-    #: ``True``: the hourly count is written before the call is carried out, because it cannot be taken back.
-    leaves: ClassVar[bool] = False
 
     @property
     def import_name(self) -> str:

@@ -54,7 +54,7 @@ class EmailHandler(Handler):
         per_domain = self.context.quantity("perDomainPerHour", DEFAULT_PER_DOMAIN)
         for one in recipients:
             domain = one.rpartition("@")[2].lower()
-            self.context.charge_now(f"messages to {domain[:150]}", per_domain)
+            self.context.charge(f"messages to {domain[:150]}", per_domain)
         self._messages.append(Message(to=tuple(recipients), subject=subject, text=text, html=html))
 
     def commit(self) -> None:
@@ -71,7 +71,6 @@ class EmailSend(Capability):
     summary = "Mail through the site's mail server, from the site's address."
     risk = "Sends mail in the name of this site."
     risk_level = "high"
-    leaves = True
     default_calls = 2
     default_hourly = 20
     quantities: ClassVar[dict[str, Any]] = {

@@ -142,7 +142,6 @@ class Http(Capability):
     summary = "Requests to declared hosts, over TLS, without redirects."
     risk = "Sends data to servers outside, and reads their answers."
     risk_level = "high"
-    leaves = True
     default_calls = 5
     default_hourly = 1000
     required = ("hosts",)

@@ -44,6 +44,7 @@ class KvHandler(Handler):
         self._read: dict[str, Entry | None] = {}
         self._staged: dict[str, _Staged] = {}
         self._usage: tuple[int, int] | None = None
+        self._room = (context.quantity("bytes", DEFAULT_BYTES), context.quantity("keys", DEFAULT_KEYS))
 
     @property
     def dirty(self) -> bool:
@@ -54,7 +55,7 @@ class KvHandler(Handler):
     def get(self, args: list[Any]) -> Any:
         arguments.no_more(args, 1)
         text = self._text(arguments.key(args))
-        return None if text is None else wire.decode_text(text)
+        return None if text is None else wire.Encoded(text)
 
     def set(self, args: list[Any]) -> None:
         arguments.no_more(args, 3)
@@ -195,7 +196,7 @@ class KvHandler(Handler):
         return entry is not None and len(text.encode()) <= len(entry.text.encode())
 
     def _check_room(self) -> None:
-        most_bytes, most_keys = self._room()
+        most_bytes, most_keys = self._room
         if self._usage is None:
             self._usage = self.context.backend.usage(self.context.plugin, "kv")
         count, octets = self._usage
@@ -219,21 +220,15 @@ class KvHandler(Handler):
         if count > most_keys:
             raise Refused("quota_exceeded", f"kv: {most_keys} keys are used up.")
 
-    def _room(self) -> tuple[int, int]:
-        return self.context.quantity("bytes", DEFAULT_BYTES), self.context.quantity("keys", DEFAULT_KEYS)
-
     def commit(self) -> None:
-        most_bytes, most_keys = self._room()
+        context = self.context
+        most_bytes, most_keys = self._room
         changes = [
-            ValueChange(key, staged.text, staged.expires_ms, guard=staged.guard, delta=staged.delta)
+            ValueChange(key, staged.text, staged.expires_ms, staged.guard, staged.delta, self._read.get(key))
             for key, staged in sorted(self._staged.items())
         ]
-        self.context.backend.values.apply(
-            self.context.plugin,
-            changes,
-            most_bytes=most_bytes,
-            most_keys=most_keys,
-            now_ms=self.context.call.now_ms,
+        context.backend.values.apply(
+            context.call.plugin, changes, most_bytes=most_bytes, most_keys=most_keys, now_ms=context.call.now_ms
         )
 
 

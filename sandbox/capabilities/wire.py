@@ -14,6 +14,13 @@ from typing import Any, NoReturn
 MAX_DEPTH = 64
 #: Longest number literal: enough for every double and every 64-bit integer.
 _MAX_DIGITS = 32
+_SPACE = " \t\n\r"
+
+
+class Encoded(str):
+    """JSON text that a handler gives as it was stored, so that it need not be read and written again."""
+
+    __slots__ = ()
 
 
 class WireError(ValueError):
@@ -37,12 +44,15 @@ def decode_text(text: str, *, depth: int = MAX_DEPTH) -> Any:
     """As :func:`decode`, from text."""
     if text.count("[") + text.count("{") > depth and _depth(text) > depth:
         raise WireError(f"The value is nested deeper than {depth} levels.")
+    text = text.strip(_SPACE)
     try:
-        value = _DECODER.decode(text)
+        value, end = _DECODER.raw_decode(text)
     except WireError:
         raise
     except (ValueError, RecursionError):
         raise WireError("The request is not valid JSON.") from None
+    if end != len(text):
+        raise WireError("The request is not valid JSON.")
     # Only an escape can put half a surrogate pair into text that was valid UTF-8.
     if "\\u" in text and ("\\ud" in text or "\\uD" in text):
         try:
@@ -59,7 +69,7 @@ def encode(value: Any) -> str:
         ValueError: the value holds ``NaN`` or an infinity.
         TypeError: the value is not made of JSON's types.
     """
-    return _ENCODER.encode(value)
+    return str(value) if type(value) is int else _ENCODER.encode(value)
 
 
 def canonical(value: Any) -> str:

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 
 from sandbox.capabilities import wire
 from sandbox.capabilities.backends.memory_stores import MemoryBlobs, MemoryDocuments, MemoryObjects, MemoryRest
 from sandbox.capabilities.backends.protocol import ANYTHING, Entry, Message, Recorded, ValueChange, Wake
 from sandbox.capabilities.backends.room import check_room
-from sandbox.capabilities.faults import CommitConflict, CommitQuotaExceeded
+from sandbox.capabilities.faults import CommitConflict
 
 HOUR_MS = 3_600_000
 
@@ -25,6 +24,9 @@ class MemoryValues:
     def __init__(self, backend: MemoryBackend) -> None:
         self._backend = backend
         self._rows: dict[str, dict[str, Entry]] = defaultdict(dict)
+        #: Bytes of keys and values, and the keys that end some time, so that no call looks at all of them.
+        self._bytes: dict[str, int] = defaultdict(int)
+        self._ending: dict[str, set[str]] = defaultdict(set)
 
     def get(self, plugin: str, key: str, *, now_ms: int) -> Entry | None:
         return _live(self._rows[plugin].get(key), now_ms)
@@ -42,28 +44,38 @@ class MemoryValues:
         self, plugin: str, changes: Sequence[ValueChange], *, most_bytes: int, most_keys: int, now_ms: int
     ) -> None:
         rows = self._rows[plugin]
-        old = dict(rows)
-        self._backend.undo(lambda: self._rows.__setitem__(plugin, old))
         before = self.usage(plugin)
-        for key in [key for key, entry in rows.items() if not _live(entry, now_ms)]:
-            del rows[key]
+        for key in [key for key in self._ending[plugin] if not _live(rows[key], now_ms)]:
+            self._put(plugin, key, None)
         for change in changes:
-            entry = changed(rows.get(change.key), change)
-            if entry is None:
-                rows.pop(change.key, None)
-            else:
-                rows[change.key] = entry
+            self._put(plugin, change.key, changed(rows.get(change.key), change))
         check_room(before, self.usage(plugin), most_bytes=most_bytes, most_count=most_keys, store="kv", noun="keys")
 
+    def _put(self, plugin: str, key: str, entry: Entry | None) -> None:
+        old = self._rows[plugin].get(key)
+        self._backend.undo(lambda: self._place(plugin, key, old))
+        self._place(plugin, key, entry)
+
+    def _place(self, plugin: str, key: str, entry: Entry | None) -> None:
+        rows = self._rows[plugin]
+        old = rows.pop(key, None)
+        if old is not None:
+            self._bytes[plugin] -= _size(key, old)
+            self._ending[plugin].discard(key)
+        if entry is not None:
+            rows[key] = entry
+            self._bytes[plugin] += _size(key, entry)
+            if entry.expires_ms is not None:
+                self._ending[plugin].add(key)
+
     def expired(self, plugin: str, *, now_ms: int) -> tuple[int, int]:
-        gone = {key: entry for key, entry in list(self._rows[plugin].items()) if not _live(entry, now_ms)}
-        return len(gone), sum(len(key.encode()) + len(entry.text.encode()) for key, entry in gone.items())
+        rows = self._rows[plugin]
+        gone = [(key, entry) for key in list(self._ending[plugin]) if (entry := rows.get(key)) is not None]
+        sizes = [_size(key, entry) for key, entry in gone if not _live(entry, now_ms)]
+        return len(sizes), sum(sizes)
 
     def usage(self, plugin: str) -> tuple[int, int]:
-        rows = self._rows[plugin]
-        # A copy in one step: other threads may write meanwhile.
-        entries = list(rows.items())
-        return len(entries), sum(len(key.encode()) + len(entry.text.encode()) for key, entry in entries)
+        return len(self._rows[plugin]), self._bytes[plugin]
 
     def all(self, plugin: str) -> dict[str, str]:
         """Every key with its JSON text, for author commands."""
@@ -88,16 +100,13 @@ class MemoryBackend:
         """Do this when the present transaction fails."""
         self._undo.append(action)
 
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
-        with self.lock:
-            self._undo = []
-            try:
-                yield
-            except BaseException:
-                for action in reversed(self._undo):
-                    action()
-                raise
+    def transaction(self) -> _Transaction:
+        return _Transaction(self)
+
+    def undone(self) -> list[Callable[[], None]]:
+        """What the present transaction noted, newest first; and from now on a new one."""
+        actions, self._undo = self._undo[::-1], []
+        return actions
 
     def usage(self, plugin: str, store: str) -> tuple[int, int]:
         stores: dict[str, Callable[[str], tuple[int, int]]] = {
@@ -126,9 +135,6 @@ class MemoryBackend:
     def after_commit(self, kind: str) -> None:
         """Nobody acts on what is only in memory."""
 
-    def used(self, plugin: str, meter: str, limit: int, *, now_ms: int) -> int:
-        return self._meters[plugin, meter, now_ms // HOUR_MS]
-
     def charge(self, plugin: str, meter: str, amount: int, limit: int, *, now_ms: int) -> bool:
         with self.lock:
             slot = (plugin, meter, now_ms // HOUR_MS)
@@ -137,16 +143,30 @@ class MemoryBackend:
             self._meters[slot] += amount
             return True
 
-    def settle(self, plugin: str, charges: Mapping[str, tuple[int, int]], *, now_ms: int, strict: bool = True) -> None:
-        with self.lock:
-            old = dict(self._meters)
-            for meter, (amount, limit) in charges.items():
-                slot = (plugin, meter, now_ms // HOUR_MS)
-                if strict and self._meters[slot] + amount > limit:
-                    self._meters = defaultdict(int, old)
-                    raise CommitQuotaExceeded(f"{meter}: {limit} an hour are used up.")
-                self._meters[slot] += amount
-            self.undo(lambda: setattr(self, "_meters", defaultdict(int, old)))
+
+class _Transaction:
+    """The lock of a backend, and what is undone when it fails."""
+
+    __slots__ = ("_backend",)
+
+    def __init__(self, backend: MemoryBackend) -> None:
+        self._backend = backend
+
+    def __enter__(self) -> None:
+        self._backend.lock.acquire()
+        self._backend.undone()
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        try:
+            if kind is not None:
+                for action in self._backend.undone():
+                    action()
+        finally:
+            self._backend.lock.release()
+
+
+def _size(key: str, entry: Entry) -> int:
+    return len(key.encode()) + len(entry.text.encode())
 
 
 def _live(entry: Entry | None, now_ms: int) -> Entry | None:

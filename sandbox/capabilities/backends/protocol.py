@@ -41,6 +41,8 @@ class ValueChange:
     guard: str | _Anything | None = ANYTHING
     #: Add this to whatever whole number is stored, instead of replacing it.
     delta: int | None = None
+    #: What the call read under this key; ``None``: it did not read it, or there was nothing.
+    seen: Entry | None = None
 
 
 class Recorded(Protocol):
@@ -217,18 +219,9 @@ class Backend(Protocol):
         """Count and bytes of what a plugin keeps in a store, including what has expired and was not swept yet."""
         ...
 
-    def used(self, plugin: str, meter: str, limit: int, *, now_ms: int) -> int:
-        """How much of an hourly quantity is used. May be a moment old unless ``limit`` is reached."""
-        ...
-
     def charge(self, plugin: str, meter: str, amount: int, limit: int, *, now_ms: int) -> bool:
-        """Count at once; ``False`` and nothing counted when it would pass ``limit``. Correct under concurrency."""
-        ...
+        """Count an hourly quantity at once; ``False`` and nothing counted when it would pass ``limit``.
 
-    def settle(self, plugin: str, charges: Mapping[str, tuple[int, int]], *, now_ms: int, strict: bool = True) -> None:
-        """Count ``{meter: (amount, limit)}``.
-
-        Raises:
-            CommitQuotaExceeded: when ``strict`` and a limit would be passed.
+        Correct under concurrency. What is counted stays counted, whatever becomes of the call.
         """
         ...

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from sandbox.capabilities.backends.database import DatabaseBackend
+from sandbox.capabilities.backends.memory import MemoryBackend
 from sandbox.capabilities.faults import CommitConflict, CommitQuotaExceeded
+from sandbox.errors import CommitError
 from tests.sandbox.capabilities.harness import NOW, ask, code_of, make
 
 
@@ -216,3 +223,55 @@ def test_values_are_bounded(backend: Any) -> None:
     assert code_of(session, "kv", "set", "a") == "invalid_argument"
     assert code_of(session, "kv", "set", "a", 1, {"ttl": 3}) == "invalid_argument"
     assert code_of(session, "kv", "set", "a", 1, {"ttlSeconds": True}) == "invalid_argument"
+
+
+@given(
+    st.lists(
+        st.tuples(st.booleans(), st.sampled_from("ab"), st.sampled_from(["read", "set", "add", "swap", "delete"])),
+        max_size=12,
+    )
+)
+def test_overlapping_calls_count_what_is_stored(steps: list[tuple[bool, str, str]]) -> None:
+    """However two calls interleave: what a store says it holds is the sum of what it holds."""
+    backend = MemoryBackend()
+    _interleave(backend, steps)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    "steps",
+    [
+        [(True, "a", "read"), (False, "a", "set"), (True, "a", "set")],
+        [(True, "a", "read"), (False, "a", "delete"), (True, "a", "set")],
+        [(True, "a", "add"), (False, "a", "add"), (False, "b", "set"), (True, "b", "delete")],
+        [(True, "a", "swap"), (False, "a", "read"), (False, "a", "add"), (True, "b", "set")],
+    ],
+)
+def test_overlapping_calls_count_what_is_stored_in_the_database(steps: list[tuple[bool, str, str]]) -> None:
+    """The same in the database, where a value that was read is replaced in one statement if it is still there."""
+    _interleave(DatabaseBackend(), steps)
+
+
+def _interleave(backend: Any, steps: list[tuple[bool, str, str]]) -> None:
+    before = make(backend=backend)
+    ask(before, "kv", "set", "a", 5)
+    ask(before, "kv", "set", "b", 70)
+    before.commit()
+    sessions = {True: make(backend=backend), False: make(backend=backend)}
+    for number, (which, key, what) in enumerate(steps):
+        session = sessions[which]
+        seen = ask(session, "kv", "get", key)
+        if what == "set":
+            ask(session, "kv", "set", key, 10**number)
+        elif what == "add":
+            ask(session, "kv", "increment", key)
+        elif what == "swap":
+            ask(session, "kv", "compareAndSet", key, seen, number)
+        elif what == "delete":
+            ask(session, "kv", "delete", key)
+    for session in (sessions[False], sessions[True]):
+        with contextlib.suppress(CommitError):
+            session.commit()
+    items = ask(make(backend=backend), "kv", "list")["items"]
+    octets = sum(len(item["key"]) + len(json.dumps(item["value"])) for item in items)
+    assert backend.usage("one", "kv") == (len(items), octets)
