@@ -26,7 +26,7 @@ class CommitConflict(CommitError):
 
 
 class CommitQuotaExceeded(CommitError):
-    """A quantity was used up by calls that ended meanwhile."""
+    """The plugin's store was filled by calls that ended meanwhile."""
 
     code = "commit_quota_exceeded"
     status = 429
