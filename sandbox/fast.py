@@ -307,9 +307,11 @@ def _host_call(family: str, request: int, length: int, buffer: int, capacity: in
     size = _memory_size(context, memory)
     if request + length > size or buffer + capacity > size:
         raise abi.bad_pointer("a request or a buffer")
-    answer = invocation.dispatch(family, string_at(_memory_data(context, memory) + request, length))
+    # It stays where it is while the host answers: the guest does not run.
+    start = _memory_data(context, memory)
+    answer = invocation.dispatch(family, string_at(start + request, length))
     if len(answer) <= capacity:
-        memmove(_memory_data(context, memory) + buffer, answer, len(answer))
+        memmove(start + buffer, answer, len(answer))
         invocation.pending = None
     else:
         invocation.pending = answer

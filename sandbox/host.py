@@ -5,12 +5,13 @@ What the plugin wrote through its capabilities is stored when the call ended ``o
 
 from __future__ import annotations
 
+import functools
 import logging
 import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from sandbox import abi, engine, interrupts, ledger, runtime, stack, ticker
@@ -41,7 +42,13 @@ class Finished:
     grants: Mapping[str, Mapping[str, Any]]
     limits: Limits
     outcome: Outcome
-    transcript: tuple[HostCall, ...]
+    #: Makes the transcript; most observers do not want it.
+    crossed: Callable[[], Sequence[HostCall]] = field(repr=False, compare=False)
+
+    @functools.cached_property
+    def transcript(self) -> tuple[HostCall, ...]:
+        """Its host calls, in order."""
+        return tuple(self.crossed())
 
 
 #: Told of every recorded call after its row is written; filled in ``AppConfig.ready``. What they raise is logged.
@@ -74,9 +81,7 @@ def execute(
     started = time.perf_counter()
     deadline = time.monotonic() + limits.deadline_ms / 1000
     if backend is None:
-        from sandbox.capabilities.backends import database
-
-        backend = database.default()
+        backend = _database()
     session = Session(call, grants, limits, deadline=deadline, backend=backend)
     run = Invocation(
         session.dispatch,
@@ -117,9 +122,17 @@ def execute(
     if record and OBSERVERS:
         _tell(Finished(
             artifact=artifact, call=call, grants=grants, limits=limits, outcome=outcome,
-            transcript=tuple(session.transcript),
+            crossed=lambda: session.transcript,
         ))  # fmt: skip
     return outcome
+
+
+@functools.cache
+def _database() -> Backend:
+    # Imported late: Django's models are not there yet when this module is.
+    from sandbox.capabilities.backends import database
+
+    return database.default()
 
 
 def _ready(artifact: Artifact, limits: Limits) -> tuple[runtime.Runtime, Any] | Stop:

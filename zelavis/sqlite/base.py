@@ -36,7 +36,13 @@ class DatabaseWrapper(base.DatabaseWrapper):
                 raise OperationalError("database is locked")
             self._writes = True
         try:
-            super()._start_transaction_under_autocommit()  # type: ignore[misc]
+            mode: str | None = getattr(self, "transaction_mode", None)
+            if self.execute_wrappers or self.queries_logged or mode is None:
+                super()._start_transaction_under_autocommit()  # type: ignore[misc]
+            else:
+                # Where nobody watches, without Django's cursor: it costs more than the transaction.
+                with self.wrap_database_errors:
+                    self.connection.execute(f"BEGIN {mode}")
         except BaseException:
             self._release()
             raise
