@@ -6,13 +6,17 @@ the scheduler, and one claim delivers alarms, retries, lost doorbells and runs w
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 
+from django.db import Error as DatabaseError
 from django.db import connection
 
 from runs import clock, engine, leases, policy
 from zelavis import doorbell
+
+logger = logging.getLogger("runs.alarms")
 
 
 def seconds_until_next(*, now: int | None = None) -> float | None:
@@ -43,12 +47,21 @@ def work(*, seconds: float | None = None, linger: float = 0.0) -> int:
                 continue
             return driven
         driven += 1
-        if driven == 1 and overdue() > 0:
-            doorbell.ring("runs.tasks.work")
+        if driven == 1:
+            _call_for_help()
         engine.drive(held)
         if time.monotonic() > give_up:
             doorbell.ring("runs.tasks.work")
             return driven
+
+
+def _call_for_help() -> None:
+    """Ask another worker to come when more is due. Nothing may be raised here: a run is claimed and not yet driven."""
+    try:
+        if overdue() > 0:
+            doorbell.ring("runs.tasks.work")
+    except DatabaseError as error:
+        logger.info("not looked whether more is due", extra={"reason": str(error)})
 
 
 def _stay(linger: float, give_up: float) -> bool:

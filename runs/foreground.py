@@ -16,7 +16,7 @@ from typing import Any
 from django.db import close_old_connections, connection
 from django.db.models import Q
 
-from runs import commits, engine, policy, states
+from runs import commits, engine, leases, policy, states
 from runs.errors import LostClaim
 from runs.held import Held
 from runs.models import Run
@@ -110,6 +110,9 @@ def _hand_over(held: Held) -> None:
         commits.give_back(held)
     except LostClaim:
         return
+    finally:
+        # Given back or not: nobody here drives it.
+        leases.let_go(held)
     doorbell.ring("runs.tasks.drive", held.id)
 
 

@@ -89,6 +89,26 @@ def test_a_connection_that_broke_costs_no_lease(workflow: Any) -> None:
     assert records.load(triggered.run_id)["status"] == "completed"
 
 
+def test_a_worker_drives_what_it_claimed(workflow: Any) -> None:
+    """A worker that cannot ask whether more is due still drives what it has claimed: no claim is kept by nobody."""
+
+    @workflow("away-help")
+    def body(context: Any, given: Any) -> Any:
+        return context.step("only", lambda: 1)
+
+    run_id = lifecycle.trigger("away-help").run_id
+
+    def refuse(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        if "AS due" in sql:
+            raise OperationalError("server closed the connection unexpectedly")
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(refuse):
+        assert alarms.work() == 1
+    assert records.load(run_id)["status"] == "completed"
+    assert leases.held_here() == []
+
+
 @pytest.mark.parametrize(
     "damage",
     [
