@@ -16,7 +16,7 @@ from sandbox.call import Call
 from sandbox.capabilities.backends.memory import MemoryBackend, MemoryValues
 from sandbox.limits import Limits
 from sandbox.outcome import OutcomeStatus as S
-from tests.sandbox.guests import KV, answering, call, javascript, trouble, wat
+from tests.sandbox.guests import KINDS, KV, answering, call, javascript, module, trouble, wat
 
 
 def resident_kib() -> int:
@@ -190,3 +190,71 @@ def test_a_plugin_that_is_not_here_is_a_host_error() -> None:
     assert outcome.status is S.HOST_ERROR
     assert outcome.error is not None
     assert outcome.error.code == "artifact_not_found"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_b05_recursion_ends_as_a_trap(kind: str) -> None:
+    """Recursion without an end is a trap within a second in every kind of guest, twenty times in a row."""
+    artifact = trouble(kind)
+    for _ in range(20):
+        outcome = call(artifact, "trouble:recurse", limits={"deadline_ms": 1000})
+        assert outcome.status is S.TRAP
+        assert outcome.error is not None
+        assert kind == "javascript" or outcome.error.code in ("stack_overflow", "memory_out_of_bounds")
+    assert call(artifact, "trouble:healthy").ok
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_b08_a_flood_of_host_calls_is_counted(kind: str) -> None:
+    """A thousand host calls where fifty are allowed: the rest is refused, counted one by one, and cheap."""
+    outcome = call(trouble(kind), "trouble:host", limits={"host_calls": 50, "deadline_ms": 5000})
+    assert outcome.result == "done"
+    assert outcome.host_calls == 1000
+    assert {refusal.code for refusal in outcome.refusals} == {"host_calls_exceeded"}
+    assert outcome.duration_ms < 2000
+
+
+#: Limit, word, status, code; each in every kind of guest.
+EVERYWHERE = [
+    ({"input_bytes": 50}, "healthy", S.HOST_ERROR, "input_too_large"),
+    ({"memory_bytes": 1}, "healthy", S.MEMORY, "memory_exhausted"),
+    ({"output_bytes": 5}, "healthy", S.OUTPUT_TOO_LARGE, "output_too_large"),
+    ({"deadline_ms": 30}, "loop", S.DEADLINE, "deadline"),
+    ({"fuel": 1}, "healthy", S.FUEL, "fuel"),
+]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("limits", "word", "status", "code"), EVERYWHERE, ids=[next(iter(one[0])) for one in EVERYWHERE]
+)
+def test_each_limit_trips_in_each_kind(kind: str, limits: dict[str, int], word: str, status: S, code: str) -> None:
+    """A limit set as low as it goes ends the call with its own status and code; the next call is healthy."""
+    artifact = trouble(kind)
+    outcome = call(artifact, f"trouble:{word}", limits=limits)
+    assert outcome.status is status
+    assert outcome.error is not None
+    assert outcome.error.code == code
+    assert call(artifact, "trouble:healthy").result == "healthy"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_host_bytes_trip_in_each_kind(kind: str) -> None:
+    """What host calls may carry is used up after some of them; the rest is refused and the guest goes on."""
+    outcome = call(trouble(kind), "trouble:host", limits={"host_bytes": 500, "host_calls": 5000, "deadline_ms": 5000})
+    assert outcome.result == "done"
+    assert {refusal.code for refusal in outcome.refusals} == {"host_bytes_exceeded"}
+    assert outcome.host_calls > len(outcome.refusals) or outcome.host_calls == 1000
+
+
+def test_tables_do_not_grow_over_their_limit() -> None:
+    """``table.grow`` over the limit gives -1 to the guest."""
+    text = """(module (memory (export "memory") 1) (table $t 1 funcref) (data (i32.const 16) "{\\22ok\\22:0}")
+      (func (export "zelavis_alloc") (param i32) (result i32) (i32.const 1024))
+      (func (export "zelavis_call") (param i32 i32) (result i64)
+        (if (i32.eq (table.grow $t (ref.null func) (i32.const 101)) (i32.const -1))
+          (then (i32.store8 (i32.const 22) (i32.const 49))))
+        (i64.or (i64.shl (i64.const 16) (i64.const 32)) (i64.const 8))))"""
+    artifact = compiler.deploy(module(text), kind="wasm")
+    assert call(artifact, limits={"table_elements": 100}).result == 1
+    assert call(artifact, limits={"table_elements": 1000}).result == 0

@@ -10,7 +10,7 @@ import wasmtime
 from sandbox import compiler, runtime
 from sandbox.capabilities.backends.memory import MemoryBackend, MemoryValues
 from sandbox.outcome import OutcomeStatus as S
-from tests.sandbox.guests import answering, call, javascript, module, trouble, wat
+from tests.sandbox.guests import KV, answering, call, javascript, module, trouble, wat
 
 
 def packed(pointer: int, length: int) -> bytes:
@@ -189,3 +189,74 @@ def test_a_poisoned_environment_harms_only_its_call() -> None:
     assert call(artifact, event=1).status in (S.TRAP, S.OK, S.OUTPUT_INVALID)
     assert call(artifact).result == "healthy"
     assert call(compiler.deploy(answering('{"ok":2}'), kind="wasm")).result == 2
+
+
+def test_c05_a_buffer_over_the_request() -> None:
+    """A guest that wants its answer where its request lies gets it: the request was copied out before."""
+    backend = MemoryBackend()
+    seeded = javascript('async (event, ctx) => { await ctx.kv.set("k", 7); }')
+    assert call(seeded, backend=backend).ok
+    text = """(module (import "zelavis_v1" "kv" (func $kv (param i32 i32 i32 i32) (result i32)))
+      (memory (export "memory") 1) (data (i32.const 10) "{\\22ok\\22:")
+      (data (i32.const 16) "{\\22op\\22:\\22get\\22,\\22args\\22:[\\22k\\22]}")
+      (func (export "zelavis_alloc") (param i32) (result i32) (i32.const 1024))
+      (func (export "zelavis_call") (param i32 i32) (result i64) (local $n i32)
+        (local.set $n (call $kv (i32.const 16) (i32.const 25) (i32.const 16) (i32.const 100)))
+        (i32.store8 (i32.add (i32.const 16) (local.get $n)) (i32.const 125))
+        (i64.or (i64.shl (i64.const 10) (i64.const 32)) (i64.extend_i32_u (i32.add (local.get $n) (i32.const 7))))))"""
+    outcome = call(compiler.deploy(module(text), kind="wasm"), backend=backend)
+    assert outcome.result == {"value": 7}
+
+
+def test_c08_what_another_plugin_was_handed_opens_nothing() -> None:
+    """There are no handles; what the host does hand out, cursors, leads every plugin through its own data only."""
+    backend = MemoryBackend()
+    grants = {**KV, "documents": {"reason": "t", "collections": {"c": {"indexes": ["n"]}}}, "object": {"reason": "t"}}
+    fill = javascript(
+        """async (name, ctx) => {
+             for (let n = 0; n < 5; n++) {
+               await ctx.kv.set(`k${n}`, name);
+               await ctx.documents.put("c", `d${n}`, { n, name });
+             }
+           }"""
+    )
+    page = javascript(
+        """async (cursors, ctx) => {
+             const [a, b] = cursors ?? [];
+             const keys = await ctx.kv.list({ limit: 2, cursor: a });
+             const found = await ctx.documents.query("c", { orderBy: "n", limit: 2, cursor: b });
+             return [keys.items.map((one) => one.value), found.items.map((one) => one.data.name),
+                     [keys.cursor, found.cursor]];
+           }"""
+    )
+    for name in ("one", "two"):
+        assert call(fill, event=name, plugin=name, backend=backend, grants=grants).ok
+    outcome = call(page, plugin="one", backend=backend, grants=grants)
+    assert outcome.ok, outcome.error
+    first = outcome.result
+    assert first[:2] == [["one", "one"]] * 2
+    stolen = call(page, event=first[2], plugin="two", backend=backend, grants=grants).result
+    assert stolen[:2] == [["two", "two"]] * 2
+
+
+def test_c11_memory_that_nobody_wrote_is_zero() -> None:
+    """Every byte of a fresh store that the module did not fill is zero, also after growth, right after a call of
+    another plugin that filled all it could."""
+    filler = javascript(
+        "() => { const kept = []; try { for (;;) kept.push(new Uint8Array(1 << 16).fill(115)); } catch { return 1; } }"
+    )
+    text = """(module (memory (export "memory") 2) (data (i32.const 16) "{\\22ok\\22:0}")
+      (func (export "zelavis_alloc") (param i32) (result i32) (i32.const 1024))
+      (func (export "zelavis_call") (param i32 i32) (result i64) (local $at i32)
+        (drop (memory.grow (i32.const 62)))
+        (local.set $at (i32.const 8192))
+        (loop $next
+          (if (i64.ne (i64.load (local.get $at)) (i64.const 0))
+            (then (i32.store8 (i32.const 22) (i32.const 49))))
+          (local.set $at (i32.add (local.get $at) (i32.const 8)))
+          (br_if $next (i32.lt_u (local.get $at) (i32.const 4194304))))
+        (i64.or (i64.shl (i64.const 16) (i64.const 32)) (i64.const 8))))"""
+    reader = compiler.deploy(module(text), kind="wasm")
+    for _ in range(20):
+        assert call(filler).status in ("ok", "memory")
+        assert call(reader, limits={"deadline_ms": 5000}).result == 0
