@@ -12,7 +12,7 @@ from typing import Any
 
 from django.db import connection, transaction
 
-from runs import children, clock, endings, jsontext, leases, sql, states, waitpoints
+from runs import children, clock, endings, jsontext, leases, slots, sql, states, waitpoints
 from runs.errors import LostClaim
 from runs.held import Held
 from runs.jsontext import ABSENT
@@ -122,6 +122,7 @@ def finish(
         if held.parent_id is not None:
             # Ancestors are locked before descendants, everywhere.
             cursor.execute("SELECT id FROM runs_run WHERE id = %s" + sql.lock(), [held.parent_id])
+        slots.lock(cursor, held.concurrency_key)
         _, buffered, _ = _write(cursor, held, now, news, status=status, wake_at=None)
         if buffered:
             endings.expire_buffered(cursor, held.id, now=now)

@@ -167,6 +167,10 @@ def _lock(cursor: Any, run_id: str, tenant: str) -> Held:
 
 def _set(run_id: str, tenant: str, actor: str, now: int, *, paused: bool) -> None:
     with transaction.atomic(), connection.cursor() as cursor:
+        if not paused:
+            # It may get a place under its key.
+            cursor.execute("SELECT concurrency_key FROM runs_run WHERE id = %s", [run_id])
+            slots.lock(cursor, (cursor.fetchone() or (None,))[0])
         run = _lock(cursor, run_id, tenant)
         if run.status in states.TERMINAL:
             raise Conflict(f"run {run_id} has ended (status: {run.status})")

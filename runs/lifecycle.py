@@ -205,10 +205,12 @@ def cancel(run_id: str, *, reason: Any = ABSENT, tenant: str = "", actor: str = 
     """
     moment = clock.now_ms() if now is None else now
     with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute("SELECT parent_id FROM runs_run WHERE id = %s", [run_id])
+        cursor.execute("SELECT parent_id, concurrency_key FROM runs_run WHERE id = %s", [run_id])
         row = cursor.fetchone()
         if row is not None and row[0] is not None:
             cursor.execute("SELECT id FROM runs_run WHERE id = %s" + sql.lock(), [row[0]])
+        if row is not None:
+            slots.lock(cursor, row[1])
         cursor.execute("SELECT tenant, status FROM runs_run WHERE id = %s" + sql.lock(), [run_id])
         row = cursor.fetchone()
         if row is None or (tenant and row[0] != tenant):

@@ -1,6 +1,7 @@
 """Concurrency keys: so many runs of a group hold a place at once, from their start until they end.
 
-Places are rows, so the holder is visible. Taking and freeing them is serialised per key.
+Places are rows, so the holder is visible. Taking and freeing them is serialised per key, by a lock that is taken before
+any row of a run with that key: whoever ends such a run, or may cancel it for another, calls :func:`lock` first.
 """
 
 from __future__ import annotations
@@ -17,10 +18,15 @@ def group(tenant: str, workflow_id: str, key: str | None) -> str:
     return f"{tenant}:{workflow_id}:{key or 'default'}"[:300]
 
 
-def holders(cursor: Any, key: str) -> list[str]:
-    """The runs that hold a place, oldest first; locks the key for the rest of the transaction."""
-    if connection.vendor == "postgresql":
+def lock(cursor: Any, key: str | None) -> None:
+    """Keep others from this key's places for the rest of the transaction; ``None``: there is no key."""
+    if key is not None and connection.vendor == "postgresql":
         cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"runs_slot:{key}"])
+
+
+def holders(cursor: Any, key: str) -> list[str]:
+    """The runs that hold a place, oldest first; locks the key."""
+    lock(cursor, key)
     return holders_seen(cursor, key)
 
 

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import F
 
-from runs import clock, jsontext, lifecycle
+from runs import clock, jsontext, lifecycle, slots
 from runs.jsontext import ABSENT
 from runs.manifests import broadcasting, canonical, mappers, predicates, registering
 from runs.models import EventFilter, EventReceipt, Manifest
@@ -62,11 +62,12 @@ def ingest(
     event_id = canonical.event_id(envelope["name"], envelope["emittedAt"], data, envelope.get("metadata"))
     with transaction.atomic():
         manifest = registering.current(environment, tenant=tenant)
+        rules = _filters(manifest, envelope["name"])
+        _lock_places(rules, tenant)
         matches = [
             entry
             for entry in (
-                _match(rule, manifest, envelope, event_id, idempotency_key or event_id, moment)
-                for rule in _filters(manifest, envelope["name"])
+                _match(rule, manifest, envelope, event_id, idempotency_key or event_id, moment) for rule in rules
             )
             if entry is not None
         ]
@@ -102,6 +103,18 @@ def run_id(workflow_id: str, key: str) -> str:
 
 def _filters(manifest: Manifest | None, name: str) -> list[EventFilter]:
     return [] if manifest is None else list(EventFilter.objects.filter(manifest=manifest, event_type=name))
+
+
+def _lock_places(rules: list[EventFilter], tenant: str) -> None:
+    """Events that start runs under several concurrency keys take their locks in one order."""
+    if len(rules) < 2:
+        return
+    meta = lifecycle.default_tenant_meta(tenant)
+    declared = [(rule.workflow_id, jsontext.loads(rule.rule)["options"].get("concurrency")) for rule in rules]
+    keys = {slots.group(meta["tenantId"], workflow, found.get("key")) for workflow, found in declared if found}
+    with connection.cursor() as cursor:
+        for key in sorted(keys):
+            slots.lock(cursor, key)
 
 
 def _match(
