@@ -229,11 +229,25 @@ class FeedRefused(ZelavisError):
     status = 422
 
 
+class FeedSourceNotFound(NotFound):
+    """There is no such feed source."""
+
+    code = "feed_source_not_found"
+    status = 404
+
+
 class RatingRefused(ZelavisError):
     """Only a site that has installed the plugin rates it, once, and never its own publisher."""
 
     code = "rating_refused"
     status = 403
+
+
+class RatingNotFound(NotFound):
+    """There is no such rating."""
+
+    code = "rating_not_found"
+    status = 404
 
 
 class RolloutRefused(ZelavisError):

@@ -87,7 +87,11 @@ def payload(*, now: datetime, with_allowed: bool) -> dict[str, Any]:
 
 def published(*, now: datetime, with_allowed: bool = False) -> dict[str, str]:
     """The signed document, at most a minute old; a new serial is a new document at once."""
-    name = f"feed:{'allowed' if with_allowed else 'revoked'}:{serial()}:{signatures.server_public_key()[:12]}"
+    name = f"feed:{serial()}:{signatures.key_id(base64.b64decode(signatures.server_public_key()))}"
+    if with_allowed:
+        # Whatever changes what may be installed touches a plugin.
+        touched = Plugin.objects.order_by("-updated_at").values_list("updated_at", flat=True).first()
+        name = f"{name}:allowed:{touched.timestamp() if touched else 0}"
     kept: dict[str, str] | None = cache.get(name)
     if kept is None:
         kept = envelope(payload(now=now, with_allowed=with_allowed))

@@ -14,13 +14,15 @@ from django.db import transaction
 from marketplace import ports, signatures
 from marketplace.errors import FeedRefused, ReleaseBlocked
 from marketplace.feed import CONTEXT
-from marketplace.models import FeedSource, ForeignRevocation
+from marketplace.models import AllowedDigest, FeedSource, ForeignRevocation
 from zelavis import audit
 from zelavis.api.parsers import loads
 
-#: Bytes of an envelope.
+#: Bytes of an envelope that is fetched, and of one that somebody imports as a file.
 MAX_BYTES = 4 << 20
+MAX_IMPORT = 128 << 20
 MAX_LINES = 20_000
+MAX_ALLOWED = 1_000_000
 _ACTIONS = ("quarantine", "yank", "remove")
 
 
@@ -36,15 +38,15 @@ class Feed:
     allowed: frozenset[str] | None
 
 
-def read(document: str | bytes, *, public_key: str) -> Feed:
+def read(document: str | bytes, *, public_key: str, most: int = MAX_BYTES) -> Feed:
     """Verify and read an envelope. Whether it is fresh and newer is the caller's question.
 
     Raises:
         FeedRefused: not JSON, not an envelope, not signed by this key, or not a feed.
     """
     raw = document.encode() if isinstance(document, str) else document
-    if len(raw) > MAX_BYTES:
-        raise FeedRefused(f"The feed has more than {MAX_BYTES:,} bytes.", outcome="invalid")
+    if len(raw) > most:
+        raise FeedRefused(f"The feed has more than {most:,} bytes.", outcome="invalid")
     try:
         sealed = loads(raw)
         payload = base64.b64decode(sealed["payload"], validate=True)
@@ -77,6 +79,8 @@ def _feed(value: dict[str, Any]) -> Feed:
         texts = all(isinstance(line[name], str) for name in ("plugin", "version", "digest", "action", "reason"))
         well = well and texts and len(line["digest"]) == 64 and line["action"] in _ACTIONS
         well = well and isinstance(line["serial"], int) and line["serial"] <= serial
+    named = frozenset(one["digest"] for one in allowed or ())
+    well = well and len(named) <= MAX_ALLOWED and all(isinstance(one, str) and len(one) == 64 for one in named)
     if not well:
         raise ValueError
     return Feed(
@@ -84,17 +88,17 @@ def _feed(value: dict[str, Any]) -> Feed:
         issued_at=issued,
         expires_at=expires,
         revocations=tuple(lines),
-        allowed=None if allowed is None else frozenset(one["digest"] for one in allowed),
+        allowed=None if allowed is None else named,
     )
 
 
-def accept(source: FeedSource, document: str, *, now: datetime) -> Feed:
+def accept(source: FeedSource, document: str, *, now: datetime, most: int = MAX_BYTES) -> Feed:
     """Take over a feed: refuse an expired or older one, keep the document, and stop what it revokes.
 
     Raises:
         FeedRefused: ``outcome`` is ``invalid``, ``expired`` or ``stale`` (a serial lower than the highest ever held).
     """
-    feed = read(document, public_key=source.public_key)
+    feed = read(document, public_key=source.public_key, most=most)
     if feed.expires_at <= now:
         raise FeedRefused(f"The feed expired at {feed.expires_at.isoformat()}.", outcome="expired")
     if feed.issued_at > now + timedelta(minutes=5):
@@ -114,7 +118,13 @@ def accept(source: FeedSource, document: str, *, now: datetime) -> Feed:
         for digest, gone in before.items():
             if digest not in now_revoked:
                 _tell(gone.plugin, gone.version, digest, "restore", "no longer revoked", row)
-        row.serial, row.expires_at, row.document = feed.serial, feed.expires_at, document
+        if feed.allowed is not None:
+            AllowedDigest.objects.filter(source=row).delete()
+            rows = (AllowedDigest(source=row, digest=digest) for digest in sorted(feed.allowed))
+            AllowedDigest.objects.bulk_create(rows, batch_size=2000)
+        row.serial, row.expires_at = feed.serial, feed.expires_at
+        # A list of everything is kept as rows; the envelope of one that was fetched also as it came.
+        row.document = document if len(document) <= MAX_BYTES else ""
         row.fetched_at, row.outcome, row.detail = now, "ok", ""
         row.save()
     source.refresh_from_db()
@@ -150,11 +160,18 @@ def is_fresh(source: FeedSource, *, now: datetime) -> bool:
 
 
 def refuse_revoked(digest: str, name: str, *, now: datetime) -> None:
-    """Raise ReleaseBlocked when a feed that we follow revokes these bytes, or is stale and its policy is closed."""
+    """Raise ReleaseBlocked when a feed that we follow revokes these bytes, when this site keeps to allow-lists and none
+    names them, or when a feed is stale and its policy is closed."""
     found = ForeignRevocation.objects.select_related("source").filter(digest=digest, source__enabled=True).first()
     if found is not None:
         raise ReleaseBlocked(
             f"{name} is revoked by {found.source.name}: {found.reason}", source=found.source.name, serial=found.serial
+        )
+    listing = FeedSource.objects.filter(enabled=True, only_allowed=True).order_by("pk")
+    first = listing.first()
+    if first is not None and not AllowedDigest.objects.filter(digest=digest, source__in=listing).exists():
+        raise ReleaseBlocked(
+            f"{name} is not on the allow-list of {first.name}, and this site installs nothing else.", source=first.name
         )
     for source in FeedSource.objects.filter(enabled=True, policy=FeedSource.Policy.CLOSED):
         if not is_fresh(source, now=now):

@@ -31,7 +31,7 @@ def url_problem(url: str) -> str:
 
 def due(*, now: datetime | None = None) -> float | None:
     """Seconds until the earliest source wants to be asked; ``None``: nothing is followed."""
-    first = FeedSource.objects.filter(enabled=True, wake_at__isnull=False).order_by("wake_at").first()
+    first = FeedSource.objects.exclude(url="").filter(enabled=True, wake_at__isnull=False).order_by("wake_at").first()
     if first is None or first.wake_at is None:
         return None
     return (first.wake_at - (now or timezone.now())).total_seconds()
@@ -40,7 +40,7 @@ def due(*, now: datetime | None = None) -> float | None:
 def poll(*, now: datetime | None = None) -> int:
     """Ask every source whose time has come; answers how many were asked."""
     moment, asked = now or timezone.now(), 0
-    for source in FeedSource.objects.filter(enabled=True, wake_at__lte=moment):
+    for source in FeedSource.objects.exclude(url="").filter(enabled=True, wake_at__lte=moment):
         # The claim: who moves the wake time asks.
         claimed = FeedSource.objects.filter(pk=source.pk, wake_at=source.wake_at).update(
             wake_at=moment + timedelta(seconds=max(1, source.every_seconds))

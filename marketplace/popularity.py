@@ -18,7 +18,7 @@ from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
-from marketplace import publishers, reasons
+from marketplace import publishers
 from marketplace.actors import Actor
 from marketplace.errors import RatingRefused
 from marketplace.models import Download, Install, Plugin, Rating, Release
@@ -119,26 +119,12 @@ def rate(plugin: Plugin, *, stars: int, text: str, actor: Actor, now: datetime |
                 "created_at": now or timezone.now(),
             },
         )
-        _sum(plugin)
+        sum_up(plugin)
         audit.record("plugin.rate", target=f"plugin:{plugin.name}", actor=actor.name, changes={"stars": [None, stars]})
     return rating
 
 
-def hide(rating: Rating, *, hidden: bool, actor: Actor, reason: str) -> None:
-    """A curator hides a rating, or shows it again."""
-    actor.require("marketplace.review_release")
-    reason = reasons.read(reason, needed="Hiding a rating")
-    with transaction.atomic():
-        Rating.objects.filter(pk=rating.pk).update(hidden=hidden)
-        _sum(rating.plugin)
-        audit.record(
-            "rating.hide" if hidden else "rating.show",
-            target=f"plugin:{rating.plugin.name}",
-            actor=actor.name,
-            reason=reason,
-        )
-
-
-def _sum(plugin: Plugin) -> None:
+def sum_up(plugin: Plugin) -> None:
+    """Bring the plugin's stars up to date, in the caller's transaction."""
     stars: list[Any] = list(Rating.objects.filter(plugin=plugin, hidden=False).values_list("stars", flat=True))
     Plugin.objects.filter(pk=plugin.pk).update(rating_sum=sum(stars), rating_count=len(stars))

@@ -27,8 +27,16 @@ ROLES: dict[str, tuple[str, ...]] = {
         "marketplace.takedown_plugin",
         "marketplace.transfer_plugin",
         "marketplace.verify_publisher",
+        "marketplace.moderate_rating",
     ),
-    "operator": ("zelavis.*", "runs.*", "sandbox.*", "flatpages.add_flatpage", "flatpages.change_flatpage"),
+    "operator": (
+        "zelavis.*",
+        "runs.*",
+        "sandbox.*",
+        "marketplace.import_feedsource",
+        "flatpages.add_flatpage",
+        "flatpages.change_flatpage",
+    ),
 }
 
 

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from marketplace.admin import feeds, listings, publishers, releases, rollouts
+from marketplace.admin import feeds, listings, publishers, ratings, releases, rollouts
 
-__all__ = ["feeds", "listings", "publishers", "releases", "rollouts"]
+__all__ = ["feeds", "listings", "publishers", "ratings", "releases", "rollouts"]

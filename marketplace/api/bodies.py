@@ -78,6 +78,10 @@ class ReasonBody(CamelSerializer):
     reason = serializers.CharField(max_length=5000)
 
 
+class RatingVerbBody(ReasonBody):
+    """Why a rating is hidden, or shown again."""
+
+
 class PluginVerbBody(ReasonBody):
     """Why, and what the deed needs: the text of a deprecation, the new publisher of a transfer."""
 

@@ -10,9 +10,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from marketplace import actors, popularity
+from marketplace import actors, moderation, popularity
 from marketplace.api import bodies, shapes
-from marketplace.api.catalogue import public_plugin
+from marketplace.api.catalogue import is_curator, public_plugin
 from marketplace.errors import ReleaseNotFound
 from marketplace.models import Rating, Release
 from zelavis.api.camel import read
@@ -26,9 +26,11 @@ class Ratings(APIView):
 
     @extend_schema(operation_id="marketplace_ratings", responses=shapes.RatingPage)
     def get(self, request: Request, name: str) -> Response:
-        """The newest 100."""
-        rows = Rating.objects.filter(plugin=public_plugin(name), hidden=False)[:100]
-        return Response(shapes.RatingPage({"data": list(rows)}).data)
+        """The newest 100; for curators with those that are hidden."""
+        rows = Rating.objects.filter(plugin=public_plugin(name))
+        if not is_curator(actors.of(request)):
+            rows = rows.filter(hidden=False)
+        return Response(shapes.RatingPage({"data": list(rows[:100])}).data)
 
     @extend_schema(operation_id="marketplace_rate", request=bodies.RatingBody, responses={201: shapes.RatingShape})
     def post(self, request: Request, name: str) -> Response:
@@ -36,6 +38,19 @@ class Ratings(APIView):
         plugin, body = public_plugin(name), read(bodies.RatingBody, request.data)
         rating = popularity.rate(plugin, stars=body["stars"], text=body.get("text", ""), actor=actors.of(request))
         return Response(shapes.RatingShape(rating).data, status=status.HTTP_201_CREATED)
+
+
+class RatingVerb(APIView):
+    """A deed about a rating."""
+
+    scopes: ClassVar[dict[str, str]] = {"POST": "marketplace:review"}
+
+    @extend_schema(operation_id="marketplace_rating_verb", request=bodies.RatingVerbBody, responses=shapes.RatingShape)
+    def post(self, request: Request, rating_id: int, verb: str) -> Response:
+        """Hide it, or show it again."""
+        body = read(bodies.RatingVerbBody, request.data)
+        done = moderation.act(moderation.find(rating_id), verb, actor=actors.of(request), reason=body["reason"])
+        return Response(shapes.RatingShape(done).data)
 
 
 class Installs(APIView):

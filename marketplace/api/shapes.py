@@ -312,9 +312,12 @@ class UploadShape(CamelSerializer):
 class RatingShape(CamelSerializer):
     """A rating from a site that has installed the plugin."""
 
+    id = serializers.IntegerField()
     stars = serializers.IntegerField()
     text = serializers.CharField()
     version = serializers.CharField()
+    #: Only curators see hidden ones.
+    hidden = serializers.BooleanField()
     created_at = serializers.DateTimeField()
 
 

@@ -19,6 +19,7 @@ urlpatterns = [
     path(f"{_RELEASE}/bundle", catalogue.Bundle.as_view(), name="marketplace-bundle"),
     path(f"{_RELEASE}/<str:verb>", publishing.OwnVerb.as_view(), name="marketplace-own-verb"),
     path(f"{_PLUGIN}/ratings", ratings.Ratings.as_view(), name="marketplace-ratings"),
+    path(f"{_ROOT}/ratings/<int:rating_id>/<str:verb>", ratings.RatingVerb.as_view(), name="marketplace-rating-verb"),
     path(f"{_PLUGIN}/installs", ratings.Installs.as_view(), name="marketplace-installs"),
     path(f"{_PLUGIN}/transfer", publishers.TransferView.as_view(), name="marketplace-transfer"),
     path(f"{_PLUGIN}/transfer/accept", publishers.TransferAccept.as_view(), name="marketplace-transfer-accept"),

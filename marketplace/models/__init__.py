@@ -10,7 +10,7 @@ from marketplace.models.catalogue import (
     Rating,
     SearchTerm,
 )
-from marketplace.models.feeds import FeedEntry, FeedSource, ForeignRevocation
+from marketplace.models.feeds import AllowedDigest, FeedEntry, FeedSource, ForeignRevocation
 from marketplace.models.plugins import Plugin
 from marketplace.models.publishers import Membership, Publisher, PublisherKey, PublisherToken, Transfer
 from marketplace.models.releases import Blob, Release, ReleaseState
@@ -19,6 +19,7 @@ from marketplace.models.rollouts import Rollout, RolloutState, UpdatePolicy
 from marketplace.models.uploads import Upload, UploadPart
 
 __all__ = [
+    "AllowedDigest",
     "Approval",
     "Blob",
     "CheckOutcome",

@@ -102,6 +102,11 @@ class Rating(models.Model):
 
     class Meta:
         ordering = ["-created_at", "-id"]
+        permissions = [("moderate_rating", "Can hide ratings and show them again")]
+        indexes = [
+            models.Index(fields=["-created_at", "-id", "hidden"], name="rating_newest"),
+            models.Index(fields=["plugin", "hidden", "-created_at", "-id"], name="rating_of_plugin"),
+        ]
         constraints = [
             models.CheckConstraint(condition=models.Q(stars__gte=1, stars__lte=5), name="rating_one_to_five")
         ]

@@ -38,7 +38,8 @@ class FeedSource(models.Model):
         OPEN = "open"
 
     name = models.CharField(max_length=64, unique=True)
-    url = models.URLField(max_length=500)
+    #: Where to ask; empty: nowhere, its documents are imported as files.
+    url = models.URLField(max_length=500, blank=True)
     #: Raw Ed25519 public key, base64.
     public_key = models.CharField(max_length=60)
     policy = models.CharField(max_length=10, choices=Policy.choices, default=Policy.CLOSED)
@@ -47,6 +48,10 @@ class FeedSource(models.Model):
     #: Every how many seconds to ask.
     every_seconds = models.PositiveIntegerField(default=300)
     enabled = models.BooleanField(default=True)
+    #: Whether this site installs only what an allow-list of such a source names.
+    only_allowed = models.BooleanField(
+        default=False, help_text="Install nothing but what the newest allow-list of such a source names."
+    )
     #: Highest serial ever accepted; a lower one is refused.
     serial = models.BigIntegerField(default=0, editable=False)
     expires_at = models.DateTimeField(null=True, blank=True, editable=False)
@@ -61,6 +66,7 @@ class FeedSource(models.Model):
 
     class Meta:
         ordering = ["name"]
+        permissions = [("import_feedsource", "Can import feeds and allow-lists from files")]
 
     def __str__(self) -> str:
         return self.name
@@ -82,3 +88,16 @@ class ForeignRevocation(models.Model):
 
     def __str__(self) -> str:
         return f"{self.action} {self.plugin}@{self.version}"
+
+
+class AllowedDigest(models.Model):
+    """A digest that the newest allow-list of a source names."""
+
+    source = models.ForeignKey(FeedSource, on_delete=models.CASCADE, related_name="allowed")
+    digest = models.CharField(max_length=64)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["digest", "source"], name="allowed_digest_once")]
+
+    def __str__(self) -> str:
+        return self.digest

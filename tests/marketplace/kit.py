@@ -88,6 +88,8 @@ def curator(name: str = "cora") -> actors.Actor:
             "takedown_plugin",
             "transfer_plugin",
             "verify_publisher",
+            "moderate_rating",
+            "view_rating",
             "view_publisher",
         )
     )

@@ -57,6 +57,7 @@ def arguments(world: dict[str, Any]) -> dict[str, Any]:
         "username": "viewer",
         "prefix": "abcdefgh",
         "key_id": "0" * 16,
+        "rating_id": 1,
     }
 
 

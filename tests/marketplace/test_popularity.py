@@ -8,7 +8,7 @@ import pytest
 from django.utils import timezone
 from rest_framework.test import APIClient
 
-from marketplace import popularity
+from marketplace import moderation, popularity
 from marketplace.actors import Actor
 from marketplace.errors import RatingRefused
 from marketplace.models import Plugin, Rating
@@ -65,7 +65,7 @@ def test_only_an_install_rates_and_only_once() -> None:
     with pytest.raises(RatingRefused):
         popularity.rate(plugin, stars=5, text="", actor=owner)
     assert APIClient().post(f"{path}/installs", {"version": "1.0.0"}, format="json").status_code == 401
-    popularity.hide(Rating.objects.get(), hidden=True, actor=kit.curator("second"), reason="Abuse.")
+    moderation.act(Rating.objects.get(), "hide", actor=kit.curator("second"), reason="Abuse.")
     plugin.refresh_from_db()
     assert (plugin.rating, plugin.rating_count) == (None, 0)
     assert APIClient().get(f"{path}/ratings").json()["data"] == []
