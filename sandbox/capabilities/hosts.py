@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from sandbox.capabilities import suffixes
 from sandbox.capabilities.arguments import invalid
 from sandbox.capabilities.faults import Fault, Refused
 
@@ -17,37 +18,6 @@ _NAME = re.compile(rf"(?:{_LABEL}\.)*{_LABEL}")
 _DECLARED = re.compile(PATTERN)
 #: Names that belong to a network of one's own, whatever they resolve to.
 _PRIVATE = ("localhost", "local", "internal", "intranet", "lan", "home", "corp", "svc", "cluster", "test", "invalid")
-#: Under these anybody can have a name: a wildcard would be no limit. Beside them every ``co.uk`` form.
-_SHARED = frozenset(
-    [
-        "github.io",
-        "gitlab.io",
-        "herokuapp.com",
-        "vercel.app",
-        "netlify.app",
-        "pages.dev",
-        "workers.dev",
-        "web.app",
-        "firebaseapp.com",
-        "blogspot.com",
-        "azurewebsites.net",
-        "cloudfront.net",
-        "amazonaws.com",
-        "appspot.com",
-        "fly.dev",
-        "onrender.com",
-        "ngrok.io",
-        "ngrok-free.app",
-        "trycloudflare.com",
-        "nip.io",
-        "sslip.io",
-        "xip.io",
-        "traefik.me",
-        "lvh.me",
-        "localtest.me",
-    ]
-)
-_SECOND_LEVEL = frozenset(["ac", "co", "com", "edu", "gov", "go", "gob", "mil", "ne", "net", "nom", "or", "org"])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,9 +103,6 @@ def problem(pattern: str) -> str | None:
         return "is an address, not a name"
     if len(labels) == 1 or labels[-1] in _PRIVATE:
         return "is a name of a private network"
-    if name.startswith("*."):
-        joined = ".".join(labels)
-        country = len(labels) == 2 and len(labels[1]) == 2 and labels[0] in _SECOND_LEVEL
-        if joined in _SHARED or country:
-            return "is a wildcard over names that anybody can have"
+    if name.startswith("*.") and suffixes.is_shared(".".join(labels)):
+        return "is a wildcard over names that anybody can have"
     return None

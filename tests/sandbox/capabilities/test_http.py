@@ -13,9 +13,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import publicsuffixlist
 import pytest
 
-from sandbox.capabilities import egress, hosts
+from sandbox.capabilities import egress, hosts, suffixes
 from sandbox.capabilities.backends.memory import MemoryBackend
 from sandbox.capabilities.faults import Fault, Refused
 from tests.sandbox.capabilities.harness import HostFault, ask, code_of, make
@@ -247,6 +248,25 @@ def test_e10_wildcards_over_shared_suffixes_are_refused(pattern: str) -> None:
     assert hosts.problem(pattern) is not None
     assert not hosts.is_allowed(hosts.read("https://evil.co.uk/"), [pattern])
     assert not hosts.is_allowed(hosts.read("https://evil.github.io/"), [pattern])
+
+
+def test_e10_the_public_suffix_list_is_known() -> None:
+    """E10: country, regional, private and unknown suffixes are shared, and so is a name that has one below it."""
+    shared = ("com", "co.uk", "ck", "city.ck", "kawasaki.jp", "github.io", "xn--p1ai", "unheard-of")
+    above = ("amazonaws.com", "windows.net", "jp", "nip.io")
+    own = ("example.com", "example.co.uk", "city.kawasaki.jp", "someone.github.io", "www.ck", "api.stripe.com")
+    assert [name for name in (*shared, *above) if not suffixes.is_shared(name)] == []
+    assert [name for name in own if suffixes.is_shared(name)] == []
+
+
+def test_e10_nothing_above_a_public_suffix_can_be_covered() -> None:
+    """E10: each of the list's names is refused, and so is each name above it."""
+    text = Path(publicsuffixlist.PSLFILE).read_text(encoding="utf-8")
+    rules = [line for line in text.splitlines() if line and line.isascii() and not line.startswith(("//", "!", "*"))]
+    assert len(rules) > 5000
+    for rule in rules:
+        labels = rule.split(".")
+        assert all(suffixes.is_shared(".".join(labels[at:])) for at in range(len(labels))), rule
 
 
 @pytest.mark.parametrize("host", ["db", "redis", "localhost", "api.svc", "metadata.google.internal", "nas.local"])
