@@ -52,6 +52,8 @@ def step(held: Held, kind: str, key: str, data: Any) -> None:
         raise LostClaim
     if written[0] == held.next_seq:
         held.next_seq += 1
+    else:
+        held.whole = False
     held.claims = 0
     sql.crash_point(f"after_commit:{kind}")
 
@@ -87,7 +89,7 @@ def stream(
         )
     if first == held.next_seq:
         held.next_seq = row[0]
-    held.claims = 0
+    held.claims, held.whole = 0, False
     sql.crash_point("after_commit:stream")
 
 
@@ -116,7 +118,7 @@ def finish(
     news = _news(held, response, now, duration_ms=duration_ms)
     sql.crash_point("before_commit:finish")
     if _finish_at_once(held, now, status, news, output_text, error_text):
-        _finished(held, now, status)
+        _finished(held, now, status, output, error)
         return
     with transaction.atomic(), sql.cursor() as cursor:
         if held.parent_id is not None:
@@ -136,11 +138,13 @@ def finish(
             waitpoints.drop_all(cursor, held.id, now=now)
             held.pending = {}
         endings.ended(cursor, held, status=status, output=output, error=error, now=now)
-    _finished(held, now, status)
+    _finished(held, now, status, output, error)
 
 
-def _finished(held: Held, now: int, status: str) -> None:
-    held.status, held.completed_at = status, now
+def _finished(held: Held, now: int, status: str, output: Any, error: dict[str, Any] | None) -> None:
+    held.output, held.error, held.completed_at = output, error, now
+    # Last: another thread may read the record from here as soon as it sees that the run has ended.
+    held.status = status
     leases.let_go(held)
     sql.crash_point("after_commit:finish")
 
@@ -148,7 +152,7 @@ def _finished(held: Held, now: int, status: str) -> None:
 def _finish_at_once(held: Held, now: int, status: str, news: _News, output: str | None, error: str | None) -> bool:
     """End a run that concerns nobody else in one statement, so in one round trip to PostgreSQL instead of five.
 
-    ``False``: nothing is written; it has a family, a place, something buffered, or is no longer this driver's.
+    ``False``: nothing is written; it has a family, a place, something buffered, is paused, or no longer this driver's.
     """
     alone = held.parent_id is None and held.concurrency_key is None and not held.pending and not news.chunks
     if not alone or not news.entries or connection.vendor != "postgresql" or connection.in_atomic_block:
@@ -160,7 +164,8 @@ def _finish_at_once(held: Held, now: int, status: str, news: _News, output: str 
         cursor.execute(
             "WITH held AS (UPDATE runs_run SET status = %s, wake_at = NULL, lease_owner = '', claims = 0, "
             "next_seq = next_seq + %s, metadata_cursor = %s, compute_ms = %s, attempts = %s, completed_at = %s "
-            "WHERE id = %s AND fence = %s AND status = 'running' AND buffered = 0 RETURNING id, next_seq), "
+            "WHERE id = %s AND fence = %s AND status = 'running' AND buffered = 0 AND NOT paused "
+            "RETURNING id, next_seq), "
             "data AS (UPDATE runs_data SET output = %s, error = %s, metadata_state = COALESCE(%s, metadata_state) "
             "FROM held WHERE run_id = held.id) "
             "INSERT INTO runs_journal (run_id, seq, kind, key, data, fence, at) "
@@ -179,7 +184,9 @@ def _finish_at_once(held: Held, now: int, status: str, news: _News, output: str 
         written = cursor.fetchall()
     if not written:
         return False
-    held.next_seq = max(seq for (seq,) in written) + 1
+    last = max(seq for (seq,) in written)
+    held.whole = held.whole and last - count + 1 == held.next_seq
+    held.next_seq = last + 1
     held.metadata, held.metadata_cursor, held.claims = news.metadata, news.metadata_cursor, 0
     return True
 
@@ -312,6 +319,7 @@ def _write(
         cursor.execute(
             "UPDATE runs_data SET metadata_state = %s WHERE run_id = %s", [jsontext.dumps(news.metadata), held.id]
         )
+    held.whole = held.whole and not chunks and first == held.next_seq and not paused
     held.next_seq, held.claims = after, 0
     held.metadata, held.metadata_cursor = news.metadata, news.metadata_cursor
     return count, buffered, bool(paused)

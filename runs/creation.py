@@ -110,6 +110,7 @@ def insert(cursor: Any, new: NewRun, *, claim: bool, now: int, blocked: bool = F
     held.input, held.meta, held.metadata = new.input, new.meta(), dict(new.metadata)
     _write(cursor, held, new.body_hash)
     if new.journal:
+        held.whole = False
         waitpoints.write_journal(
             cursor, waitpoints.journal_rows(held.id, new.journal, first=1, fence=held.fence, now=now)
         )

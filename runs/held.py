@@ -53,6 +53,11 @@ class Held:
     resolved: dict[str, Any] = field(default_factory=dict)
     compensations: dict[str, Any] = field(default_factory=dict)
     streams: dict[str, Any] = field(default_factory=dict)
+    #: What the run ended with.
+    output: Any = ABSENT
+    error: dict[str, Any] | None = None
+    #: Whether the whole record stands here: no pieces of streams, nothing journaled by others, not paused.
+    whole: bool = True
     #: Pending waitpoints as last seen: key → (wake_at, ordinal).
     pending: dict[str, tuple[int | None, int]] = field(default_factory=dict)
     #: Why its documents or its journal could not be read, if so.
@@ -69,7 +74,8 @@ class Held:
         self.meta = jsontext.loads(meta)
         self.metadata = jsontext.loads(metadata)
         if self.next_seq > 1:
-            self._journal(cursor, 0)
+            # Numbers that the journal has not are those of pieces of streams.
+            self.whole = self._journal(cursor, 0) == self.next_seq - 1
         cursor.execute(
             "SELECT key, wake_at, ordinal FROM runs_waitpoint WHERE run_id = %s AND state = 'pending' ORDER BY ordinal",
             [self.id],
@@ -82,7 +88,7 @@ class Held:
         for key in self.resolved:
             self.pending.pop(key, None)
 
-    def _journal(self, cursor: Any, since: int) -> None:
+    def _journal(self, cursor: Any, since: int) -> int:
         cursor.execute(
             "SELECT kind, key, data FROM runs_journal WHERE run_id = %s AND seq >= %s ORDER BY seq", [self.id, since]
         )
@@ -92,6 +98,8 @@ class Held:
             JournalEntry.COMPENSATION: self.compensations,
             JournalEntry.STREAM: self.streams,
         }
-        for kind, key, data in cursor.fetchall():
+        rows = cursor.fetchall()
+        for kind, key, data in rows:
             if kind in maps:
                 maps[kind][key] = jsontext.loads(data)
+        return len(rows)

@@ -49,6 +49,11 @@ def value_or_absent(text: str | None) -> Any:
 loads = json.loads
 
 
+def copied(value: Any) -> Any:
+    """The value as it comes back from the journal, and nobody else's: what is done to it changes no other."""
+    return loads(dumps(value)) if isinstance(value, list | dict | tuple) else value
+
+
 def canonical(value: Any) -> str:
     """The same text for equal values: keys sorted at every level, absent as ``null``."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True, default=_absent_as_null)

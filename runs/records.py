@@ -6,6 +6,7 @@ from typing import Any
 
 from runs import jsontext, sql, states
 from runs.held import COLUMNS, Held
+from runs.jsontext import ABSENT
 from runs.models import JournalEntry
 from zelavis.errors import NotFound
 
@@ -28,24 +29,51 @@ def load(run_id: str, *, tenant: str = "") -> dict[str, Any]:
         if row is None or (tenant and row[1] != tenant):
             raise NotFound(f"no run {run_id[:200]!r} is stored here")
         run = Held(*row[:-5])
-        journal = _journal(cursor, run)
+        journal, numbered = _journal(cursor, run)
         pending = _pending(cursor, run) if run.status in states.ACTIVE else []
-        streams = _streams(cursor, run) if run.next_seq > 1 else {}
-    given, output, error, meta_text, metadata = row[-5:]
-    meta = jsontext.loads(meta_text)
+        # Journal and pieces of streams share their numbers: when the journal has them all there are no pieces.
+        streams = _streams(cursor, run) if numbered < run.next_seq - 1 else {}
+    given, output, error, meta, metadata = row[-5:]
+    run.input, run.output = jsontext.value_or_absent(given), jsontext.value_or_absent(output)
+    run.error = None if error is None else jsontext.loads(error)
+    run.meta = jsontext.loads(meta)
     journal["metadataState"] = jsontext.loads(metadata)
+    return _record(run, journal, pending, streams)
+
+
+def of(held: Held) -> dict[str, Any] | None:
+    """The record of a run that its driver has just ended, as it was at that commit, without asking the database.
+
+    ``None``: it has not ended, or not all of its record is in the driver's memory.
+    """
+    if not (held.whole and states.is_terminal(held.status)):
+        return None
+    journal = {
+        "stepResults": held.steps,
+        "waitpointsResolved": held.resolved,
+        "compensationsRun": held.compensations,
+        "metadataState": held.metadata,
+        "streamsCompleted": held.streams,
+    }
+    return _record(held, journal, [], {})
+
+
+def _record(
+    run: Held, journal: dict[str, Any], pending: list[dict[str, Any]], streams: dict[str, list[Any]]
+) -> dict[str, Any]:
+    meta = run.meta
     record: dict[str, Any] = {
         "id": run.id,
         "workflowId": run.workflow_id,
         "workflowVersion": run.workflow_version,
         "status": run.status,
     }
-    if given is not None:
-        record["input"] = jsontext.loads(given)
-    if output is not None:
-        record["output"] = jsontext.loads(output)
-    if error is not None:
-        record["error"] = jsontext.loads(error)
+    if run.input is not ABSENT:
+        record["input"] = run.input
+    if run.output is not ABSENT:
+        record["output"] = run.output
+    if run.error is not None:
+        record["error"] = run.error
     record |= {
         "journal": journal,
         "invocationCount": run.invocations,
@@ -74,7 +102,8 @@ def load(run_id: str, *, tenant: str = "") -> dict[str, Any]:
     return record | {name: value for name, value in optional.items() if value is not None}
 
 
-def _journal(cursor: Any, run: Held) -> dict[str, Any]:
+def _journal(cursor: Any, run: Held) -> tuple[dict[str, Any], int]:
+    """The journal as shown, and how many entries it had when the run was read."""
     names = {
         JournalEntry.STEP: "stepResults",
         JournalEntry.RESOLVED: "waitpointsResolved",
@@ -88,12 +117,14 @@ def _journal(cursor: Any, run: Held) -> dict[str, Any]:
         "metadataState": {},
         "streamsCompleted": {},
     }
+    numbered = 0
     if run.next_seq > 1:
-        cursor.execute("SELECT kind, key, data FROM runs_journal WHERE run_id = %s ORDER BY seq", [run.id])
-        for kind, key, data in cursor.fetchall():
+        cursor.execute("SELECT seq, kind, key, data FROM runs_journal WHERE run_id = %s ORDER BY seq", [run.id])
+        for seq, kind, key, data in cursor.fetchall():
+            numbered += seq < run.next_seq
             if kind in names:
                 journal[names[kind]][key] = jsontext.loads(data)
-    return journal
+    return journal, numbered
 
 
 def _pending(cursor: Any, run: Held) -> list[dict[str, Any]]:

@@ -127,9 +127,11 @@ def wants_async(request: Request) -> bool:
 
 def drive_and_load(run_id: str, held: Held | None, *, status: int = 200) -> Response:
     """Drive the run when this request holds it, then answer with its record."""
+    record = None
     if held is not None:
         foreground.drive(held)
-    return Response(records.load(run_id), status=status)
+        record = records.of(held)
+    return Response(records.load(run_id) if record is None else record, status=status)
 
 
 def idempotency_key(request: Request) -> str | None:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from django.db import Error as DatabaseError
 
-from runs import commits, links, protocol, states
+from runs import commits, jsontext, links, protocol, states
 from runs.authoring import waits
 from runs.authoring.failures import Compensate, Parked, StepFailed
 from runs.authoring.steps import Order, Retries, Undo, attempt
@@ -140,8 +140,9 @@ class Context:
         if entry["status"] == "err":
             raise StepFailed(name, entry["error"])
         if compensate is not None and name not in (done for done, _, _ in self._undo):
-            self._undo.append((name, compensate, entry.get("output")))
-        return entry.get("output")
+            self._undo.append((name, compensate, jsontext.copied(entry.get("output"))))
+        # A body may change what it is given; a later pass is given it as it was.
+        return jsontext.copied(entry.get("output"))
 
     def _run(self, name: str, function: Callable[[], Any], retries: Retries) -> dict[str, Any]:
         number = 1

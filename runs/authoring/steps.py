@@ -70,13 +70,15 @@ def attempt(function: Callable[[], Any], number: int) -> tuple[dict[str, Any], E
     try:
         output = function()
         # What cannot be journaled cannot be replayed: it fails here, not at the end of the invocation.
-        jsontext.dumps(output).encode("utf-8")
+        text = jsontext.dumps(output)
+        text.encode("utf-8")
     except (Parked, LostClaim, NotCommitted):
         raise
     except Exception as error:  # noqa: BLE001  the step is the author's code; whatever it raises is its result
         failure = error
         entry |= {"status": "err", "error": serialized(error)}
     else:
-        entry |= {"status": "ok", "output": output}
+        # A copy: the author may keep the object and change it before it is journaled.
+        entry |= {"status": "ok", "output": jsontext.loads(text)}
     entry |= {"startedAt": started, "finishedAt": clock.now_ms(), "runtime": "python"}
     return entry, failure

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
-from runs import states
+from runs import jsontext, states
 from runs.authoring.failures import ChildFailed, WaitTimeout
 from runs.jsontext import ABSENT
 from runs.protocol import Wait
@@ -45,7 +45,7 @@ class Waitable:
             raise ChildFailed(self.wait.match_key, entry["error"])
         if self.wait.kind in states.INJECTABLE and "payload" not in entry and self.on_timeout == "raise":
             raise WaitTimeout(f"waitpoint {self.wait.key} timed out")
-        return self.read(entry)
+        return jsontext.copied(self.read(entry))
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from runs.authoring.failures import Compensate, Parked, serialized
 from runs.dispatchers.base import TenantError
 from runs.errors import DeterminismError
 from runs.held import Held
-from runs.jsontext import ABSENT, dumps
+from runs.jsontext import ABSENT, copied, dumps
 from runs.protocol import StepResponse
 from runs.registry import Workflow
 
@@ -29,7 +29,7 @@ class InlineDispatcher:
     def dispatch(self, held: Held) -> StepResponse:
         """See :class:`runs.dispatchers.base.Dispatcher`."""
         context = Context(held, durable_steps=self._workflow.durability == "step")
-        given = None if held.input is ABSENT else held.input
+        given = None if held.input is ABSENT else copied(held.input)
         try:
             return self._pass(context, given)
         except DeterminismError as error:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from runs import engine, leases, lifecycle, records
+from runs import engine, inbox, leases, lifecycle, records
 from runs.authoring import ChildFailed, Fatal, Retries, Retryable, StepFailed, WaitTimeout
 from runs.models import Run
 from tests.runs.conftest import due_now, run, send, wake
@@ -261,3 +261,30 @@ def test_nul_and_deep_text_survive(workflow: Any) -> None:
     """A NUL or an odd name inside a JSON text is kept as it is."""
     workflow("test-nul")(lambda context, given: context.step("a", lambda: {"k\x00": "v\x00"}))
     assert run("test-nul")["output"] == {"k\x00": "v\x00"}
+
+
+@pytest.mark.parametrize("durability", ["step", "invocation"])
+def test_what_a_body_does_to_its_values_does_not_reach_the_journal(workflow: Any, durability: str) -> None:
+    """Input, results and payloads that a body changes in place are the same again on every pass, and in the record."""
+    kept: list[int] = [1]
+
+    @workflow("bench-changer", durability=durability)
+    def changer(context: Any, given: Any) -> Any:
+        given["list"].append("input")
+        mine = context.step("mine", lambda: kept)
+        kept.append(9)
+        mine.append("result")
+        sent = context.wait_for_signal("go")
+        sent.append("payload")
+        context.wait_for_signal("again")
+        return [given, mine, sent]
+
+    run_id = run("bench-changer", input={"list": []})["id"]
+    inbox.inject(run_id, "SIGNAL", "again", buffer=True)
+    record = send(run_id, "SIGNAL", "go", payload=[])
+    assert record["status"] == "completed"
+    assert record["output"] == [{"list": ["input"]}, [1, "result"], ["payload"]]
+    assert record["input"] == {"list": []}
+    assert record["journal"]["stepResults"]["mine"]["output"] == [1]
+    assert record["journal"]["waitpointsResolved"]
+    assert [entry.get("payload") for entry in record["journal"]["waitpointsResolved"].values()] == [[], None]

@@ -1,0 +1,1 @@
+"""Database backend ``zelavis.postgresql``: Django's, with a health check that needs no round trip."""
