@@ -193,7 +193,7 @@ def _database(url: str, data_dir: Path, synchronous: str) -> dict[str, object]:
         if not parts.path.strip("/"):
             raise ConfigurationError("ZELAVIS_DATABASE_URL: expected a database name after the last slash.")
         return {
-            "ENGINE": "django.db.backends.postgresql",
+            "ENGINE": "zelavis.postgresql",
             "NAME": unquote(parts.path.strip("/")),
             "USER": unquote(parts.username or ""),
             "PASSWORD": unquote(parts.password or ""),
