@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import http.server
 import io
 import json
 import subprocess
-import threading
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.core.management import call_command
 
-from marketplace.authoring import scaffold
+from marketplace.authoring import progress, scaffold
 
 
 def plugin(*words: Any) -> tuple[int, str, str]:
@@ -144,48 +143,6 @@ def test_the_audit_refuses(made: Path) -> None:
     assert "failed: " in out
 
 
-class _Server(http.server.BaseHTTPRequestHandler):
-    status, body = 201, b'{"state": "submitted"}'
-    seen: list[Any] = []
-
-    def do_POST(self) -> None:
-        content = self.rfile.read(int(self.headers["Content-Length"]))
-        self.seen.append((self.path, self.headers["Authorization"], content))
-        self.send_response(self.status)
-        self.send_header("Content-Length", str(len(self.body)))
-        self.end_headers()
-        self.wfile.write(self.body)
-
-    def log_message(self, *args: Any) -> None:
-        pass
-
-
-def test_publish_submits_the_bundle(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """``publish`` sends the bundle with the token; a refusal is exit code 1 with the reason, no server is 2."""
-    _Server.seen = []
-    server = http.server.HTTPServer(("127.0.0.1", 0), _Server)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    url = f"http://127.0.0.1:{server.server_port}"
-    try:
-        code, out, _ = plugin("publish", made, "--server", url, "--token", "zlv_t")
-        assert (code, "submitted" in out) == (0, True)
-        path, authorization, content = _Server.seen[0]
-        assert path == "/api/marketplace/plugins/page-counter/releases"
-        assert (authorization, content[:2]) == ("Bearer zlv_t", b"PK")
-        monkeypatch.setattr(_Server, "status", 422)
-        monkeypatch.setattr(_Server, "body", b'{"error": "release_refused", "message": "a secret in it"}')
-        code, _, err = plugin("publish", made, "--server", url, "--token", "zlv_t")
-        assert (code, "a secret in it" in err) == (1, True)
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-    assert plugin("publish", made, "--server", url, "--token", "zlv_t")[0] == 2
-    monkeypatch.delenv("ZELAVIS_TOKEN", raising=False)
-    assert plugin("publish", made, "--server", url)[0] == 2
-
-
 @pytest.mark.django_db
 def test_replay_from_the_command_line(made: Path, tmp_path: Path) -> None:
     """A tape replays by name and from a file to the same outcome, and differs against a changed directory."""
@@ -229,3 +186,19 @@ def test_the_assemblyscript_template_builds_and_passes(tmp_path: Path) -> None:
     code, out, _ = plugin("check", made)
     assert code == 0, out
     assert plugin("test", made)[0] == 0
+
+
+def test_long_work_tells_its_progress() -> None:
+    """What takes longer than a second says on standard error what it does and how far it is; what is shorter says
+    nothing."""
+    stream = io.StringIO()
+    with progress.working(stream, "compiling", every=0.05) as tick:
+        tick(3)
+        time.sleep(0.12)
+    told = stream.getvalue()
+    assert told.startswith("compiling (0 s, 3 done)")
+    assert told.count("compiling") in (1, 2)
+    quiet = io.StringIO()
+    with progress.working(quiet, "compiling"):
+        pass
+    assert quiet.getvalue() == ""
