@@ -11,11 +11,13 @@ from marketplace import bundles, intake, publishers
 from marketplace.actors import Actor
 from marketplace.errors import BundleTooLarge, DigestMismatch, UploadNotFound, UploadOffset
 from marketplace.models import Release, Upload, UploadPart
-from zelavis.errors import InvalidRequest, TooManyRequests
+from zelavis.errors import InvalidRequest, TooManyRequests, ZelavisError
 
 LASTS = timedelta(hours=24)
 #: Open uploads of one publisher at a time.
 MAX_OPEN = 10
+#: What is wrong with the bytes themselves, whenever they come.
+_FINAL = (409, 413, 422)
 
 
 def begin(plugin: str, *, publisher: str, size: int, digest: str, actor: Actor, now: datetime | None = None) -> Upload:
@@ -101,9 +103,16 @@ def finish(upload: Upload, *, actor: Actor, signature: str = "", now: datetime |
     if bundles.digest_of(content) != upload.digest:
         Upload.objects.filter(pk=upload.pk).delete()
         raise DigestMismatch("The bytes received are not those announced; begin again.", digest=upload.digest)
-    release = intake.submit(
-        content, actor=actor, publisher=upload.publisher.slug, plugin=upload.plugin_name, signature=signature, now=now
-    )
+    try:
+        release = intake.submit(
+            content, actor=actor, publisher=upload.publisher.slug, plugin=upload.plugin_name, signature=signature,
+            now=now,
+        )  # fmt: skip
+    except ZelavisError as error:
+        if error.status in _FINAL:
+            # These bytes will never be taken: they must not hold one of the places for open uploads.
+            Upload.objects.filter(pk=upload.pk, release_id="").delete()
+        raise
     with transaction.atomic():
         Upload.objects.filter(pk=upload.pk).update(release_id=release.pk)
         UploadPart.objects.filter(upload=upload).delete()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-import time
 from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,8 @@ from django.core.management.base import BaseCommand
 from marketplace import bundles
 from marketplace.authoring import cases, checking, project, scaffold, trial, upload
 from marketplace.authoring.errors import AuthorError
+from marketplace.authoring.progress import working
+from sandbox.artifact import Artifact
 from sandbox.capabilities.backends.memory import MemoryBackend
 
 #: Exit codes: 0 fine; 1 the plugin is not (audit errors, a failed case, an outcome that is not ok, a replay that
@@ -99,7 +100,9 @@ class Command(BaseCommand):
         return FINE
 
     def _check(self, *, path: str, **options: Any) -> int:
-        report = checking.check(project.read(path))
+        plugin = project.read(path)
+        with working(self.stderr, f"checking {path}"):
+            report = checking.check(plugin)
         lines = [
             f"{one.rule.severity:8} {one.rule.id}{' in ' + one.place if one.place else ''}: {one.message}"
             f"\n         {one.rule.advice}"
@@ -110,11 +113,22 @@ class Command(BaseCommand):
         self._say(checking.as_json(report), "\n".join(lines), as_json=options["json"])
         return FINE if report.state == "passed" else NOT_FINE
 
+    def _deploy(self, plugin: project.Project) -> Artifact:
+        """The plugin, compiled and with the engine started; the first time on a host takes seconds."""
+        with working(self.stderr, f"compiling {plugin.manifest.entry}"):
+            artifact = plugin.deploy()
+            trial.warm(plugin, artifact)
+        return artifact
+
     def _run(self, *, path: str, hook: str, event: str | None, repeat: int, **options: Any) -> int:
         plugin = project.read(path)
-        artifact, value, backend = plugin.deploy(), _event(event), MemoryBackend()
-        trial.warm(plugin, artifact)
-        outcomes = [trial.run(plugin, artifact, hook, value, backend=backend) for _ in range(max(1, repeat))]
+        value, backend = _event(event), MemoryBackend()
+        artifact = self._deploy(plugin)
+        outcomes = []
+        with working(self.stderr, f"running {hook}") as tick:
+            for number in range(max(1, repeat)):
+                outcomes.append(trial.run(plugin, artifact, hook, value, backend=backend))
+                tick(number + 1)
         told = [trial.as_json(outcome) for outcome in outcomes]
         text = "\n".join(json.dumps(one, ensure_ascii=False, indent=2) for one in told)
         self._say(told[0] if repeat <= 1 else told, text, as_json=options["json"])
@@ -124,9 +138,10 @@ class Command(BaseCommand):
         if calls < 1:
             raise AuthorError("-n takes a number above zero.")
         plugin = project.read(path)
-        figures = trial.bench(
-            plugin, plugin.deploy(), hook, _event(event), calls=calls, tick=_Progress(self.stderr, calls).tick
-        )
+        value = _event(event)
+        artifact = self._deploy(plugin)
+        with working(self.stderr, f"running {hook} {calls:,} times") as tick:
+            figures = trial.bench(plugin, artifact, hook, value, calls=calls, tick=tick)
         text = (
             f"{figures.calls} calls, {figures.failed} failed: p50 {figures.p50:.3f} ms, p99 {figures.p99:.3f} ms, "
             f"{figures.per_second:,.0f} a second; guest memory {figures.guest_memory / 1024:,.0f} KiB, "
@@ -137,7 +152,12 @@ class Command(BaseCommand):
 
     def _test(self, *, path: str, **options: Any) -> int:
         plugin = project.read(path)
-        verdicts = list(cases.run_all(plugin, plugin.deploy()))
+        artifact = self._deploy(plugin)
+        verdicts = []
+        with working(self.stderr, "running the cases") as tick:
+            for one in cases.run_all(plugin, artifact):
+                verdicts.append(one)
+                tick(len(verdicts))
         lines = []
         for one in verdicts:
             lines.append(f"{'ok  ' if one.passed else 'FAIL'} {one.name} ({one.outcome.duration_ms:.2f} ms)")
@@ -150,7 +170,8 @@ class Command(BaseCommand):
 
     def _pack(self, *, path: str, output: str | None, **options: Any) -> int:
         plugin = project.read(path)
-        content = project.bundle(plugin)
+        with working(self.stderr, f"packing {path}"):
+            content = project.bundle(plugin)
         file = Path(output or f"{plugin.manifest.name}-{plugin.manifest.version}.zip")
         file.write_bytes(content)
         digest = bundles.digest_of(content)
@@ -163,34 +184,34 @@ class Command(BaseCommand):
         if not token:
             raise AuthorError("A token is needed: --token or the variable ZELAVIS_TOKEN.")
         plugin = project.read(path)
-        answer = upload.publish(project.bundle(plugin), name=plugin.manifest.name, server=server, token=token)
+        content = project.bundle(plugin)
+        with working(self.stderr, f"sending {len(content):,} bytes to {server}") as tick:
+            answer = upload.publish(
+                content,
+                name=plugin.manifest.name,
+                publisher=plugin.manifest.publisher,
+                server=server,
+                token=token,
+                progress=tick,
+            )
         text = f"{plugin.manifest.name} {plugin.manifest.version} was submitted: {answer.get('state', 'in review')}"
+        text += "".join(
+            f"\n  {one.get('severity')}: {one.get('place')}: {one.get('rule')}: {one.get('message')}"
+            for one in answer.get("findings", [])
+        )
         self._say(answer, text, as_json=options["json"])
         return FINE
 
     def _replay(self, *, tape: str, against: str | None, **options: Any) -> int:
         from marketplace.authoring import replaying
 
-        played = replaying.replay(tape, against=against)
+        with working(self.stderr, f"replaying {tape}"):
+            played = replaying.replay(tape, against=against)
         notes = "".join(f"\nnote: {note}" for note in played.notes)
         text = ("the same outcome" if played.same else f"a different outcome\n{played.diff}") + notes
         told = {"same": played.same, "diff": played.diff, "notes": list(played.notes)}
         self._say({**told, "outcome": trial.as_json(played.outcome)}, text, as_json=options["json"])
         return FINE if played.same else NOT_FINE
-
-
-class _Progress:
-    """A line on standard error, once a second and no sooner than after one."""
-
-    def __init__(self, stream: Any, total: int) -> None:
-        self._stream = stream
-        self._total = total
-        self._next = time.monotonic() + 1
-
-    def tick(self, done: int) -> None:
-        if time.monotonic() >= self._next:
-            self._next = time.monotonic() + 1
-            self._stream.write(f"{done} of {self._total}")
 
 
 def _event(name: str | None) -> Any:
