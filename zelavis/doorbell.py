@@ -24,8 +24,10 @@ from django.db import transaction
 logger = logging.getLogger("zelavis.doorbell")
 #: Set by ``manage.py up`` in the process where the worker runs: the in-memory queue is here.
 worker_is_here = False
+#: A bell that nobody took for so long is thrown away. By the worker's clock: an hour between two hosts must not matter.
+_EXPIRES_SECONDS = 7200
 #: After a bell that could not ring, none is tried for so long.
-_SILENT_SECONDS = 1.0
+_SILENT_SECONDS = 2.0
 _silent_until = 0.0
 
 
@@ -56,7 +58,7 @@ def send(task: str, args: tuple[str, ...] | list[str]) -> None:
     """Put the message on the Celery queue."""
     from zelavis.celery import app
 
-    app.send_task(task, args=list(args), ignore_result=True, expires=60, retry=False)
+    app.send_task(task, args=list(args), ignore_result=True, expires=_EXPIRES_SECONDS, retry=False)
 
 
 def address() -> str:

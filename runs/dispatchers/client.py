@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import os
+import select
 import socket
 import ssl
 import threading
@@ -111,6 +112,12 @@ class _Connection(http.client.HTTPConnection):
             made = context.wrap_socket(made, server_hostname=self.host)
         self.sock = made
 
+    def is_open(self) -> bool:
+        """Whether the server has left an idle connection as it was: closed, or with more to say, it can be read."""
+        poll = select.poll()
+        poll.register(self.sock, select.POLLIN)
+        return not poll.poll(0)
+
     def connect(self) -> None:
         raise OSError("the connection is opened by its pool")
 
@@ -148,15 +155,10 @@ class Client:
         ends_at = time.monotonic() + seconds
         interrupt = interrupt or Interrupt()
         connection = self._reuse()
-        if connection is not None:
-            try:
-                return self._exchange(connection, path, body, headers, ends_at, max_bytes, interrupt)
-            except (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError):
-                # The server closed an idle connection; a new one tells whether it is there.
-                if interrupt.fired:
-                    raise
-        connection = _Connection(self._host, self._port, tls=self._tls, unix=self._unix)
-        connection.open(ends_at)
+        if connection is None:
+            connection = _Connection(self._host, self._port, tls=self._tls, unix=self._unix)
+            connection.open(ends_at)
+        # Never sent twice: a server that ended the connection without an answer may have done what it was asked for.
         return self._exchange(connection, path, body, headers, ends_at, max_bytes, interrupt)
 
     def _exchange(
@@ -213,7 +215,7 @@ class Client:
                 self._idle, self._pid = [], os.getpid()
             while self._idle:
                 connection = self._idle.pop()
-                if time.monotonic() - connection.used_at < _IDLE_SECONDS:
+                if time.monotonic() - connection.used_at < _IDLE_SECONDS and connection.is_open():
                     return connection
                 connection.close()
         return None

@@ -61,6 +61,17 @@ def wait_until_ended(rows: Rows, run_ids: Sequence[str], *, seconds: float) -> N
         time.sleep(0.05)
 
 
+def wait_until_woken(rows: Rows, prefix: str, *, seconds: float) -> None:
+    """As :func:`wait_until_ended` for thousands, of which a look at each would be a load of its own."""
+    give_up = time.monotonic() + seconds
+    while left := rows(
+        "SELECT count(*) FROM runs_run WHERE id LIKE %s AND wake_at < extract(epoch FROM now()) * 1000 + 3600000",
+        f"{prefix}-%",
+    )[0][0]:
+        assert time.monotonic() < give_up, f"{left} runs did not end in {seconds} s"
+        time.sleep(0.5)
+
+
 def check(rows: Rows, log: Path, promises: Iterable[Promise], *, state: str = "completed") -> Verdict:
     """The common rule. Every run has ended before (see :func:`wait_until_ended`)."""
     lines, verdict = effects(log), Verdict()
@@ -70,10 +81,8 @@ def check(rows: Rows, log: Path, promises: Iterable[Promise], *, state: str = "c
         assert found[0][0] == state, f"{promise.run_id} ended {found[0]}: {error_of(rows, promise.run_id)}"
         verdict.runs += 1
         verdict.ended[promise.run_id] = found[0][1] / 1000
-        family = [
-            promise.run_id,
-            *(row[0] for row in rows("SELECT id FROM runs_run WHERE parent_id = %s", promise.run_id)),
-        ]
+        children = rows("SELECT id FROM runs_run WHERE parent_id = %s", promise.run_id)
+        family = verdict.families[promise.run_id] = [promise.run_id, *(row[0] for row in children)]
         for run_id in family:
             steps, repeated = check_journal(rows, run_id, lines[run_id], together=promise.workflow in TOGETHER)
             verdict.steps += steps

@@ -136,7 +136,7 @@ def _write_lock(cluster: Cluster, *, on: bool) -> None:
 
 
 def test_answers_that_were_lost(cluster: Cluster, name: str, seed: int) -> None:
-    """Row 9: a trigger or an event whose commit was done and whose answer was lost is asked for again, and done once."""
+    """Row 9: a trigger or an event whose answer was lost after its commit is asked for again, and done once."""
     webs = [cluster.proxies["db web-1"], cluster.proxies["db web-2"]]
     client = Client(cluster, random.Random(seed))
     lost = [0]

@@ -129,3 +129,24 @@ def test_a_closed_idle_connection_is_replaced_once() -> None:
         client.close()
     with pytest.raises((OSError, http.client.HTTPException)):
         ask(client)
+
+
+def test_what_may_have_been_done_is_not_sent_again() -> None:
+    """A server that takes a request on a kept connection and hangs up without an answer is not asked a second time."""
+    asked = []
+
+    def second_dies(connection: socket.socket, number: int) -> None:
+        for answered in (True, False):
+            asked.append(connection.recv(65536))
+            if not answered:
+                connection.shutdown(socket.SHUT_RDWR)
+                return
+            connection.sendall(OK)
+
+    with server(second_dies) as base:
+        client = Client(base)
+        assert ask(client) == (200, b"ok")
+        with pytest.raises((OSError, http.client.HTTPException)):
+            ask(client)
+        assert len(asked) == 2
+        client.close()
