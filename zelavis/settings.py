@@ -105,7 +105,11 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 1 << 20
 CACHES = {
     "default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
     if not ENVIRONMENT.broker_url.startswith("redis")
-    else {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": ENVIRONMENT.broker_url}
+    else {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": ENVIRONMENT.broker_url,
+        "OPTIONS": {"socket_connect_timeout": 1, "socket_timeout": 2},
+    }
 }
 
 REST_FRAMEWORK = {
@@ -138,6 +142,9 @@ CELERY_BROKER_TRANSPORT_OPTIONS = (
     # A broker that is away costs a bell milliseconds, not the six seconds of kombu's own retries.
     else {"visibility_timeout": 600, "max_retries": 1, "interval_start": 0, "interval_step": 0.05, "interval_max": 0.05}
 )
+if ENVIRONMENT.broker_url.startswith("redis"):
+    # One that takes everything and answers nothing must not hold up whoever rings.
+    CELERY_BROKER_TRANSPORT_OPTIONS |= {"socket_connect_timeout": 1, "socket_timeout": 2, "socket_keepalive": True}
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
@@ -152,9 +159,10 @@ CELERY_BEAT_SCHEDULER = "runs.scheduler:AlarmScheduler"
 DJANGO_CELERY_BEAT_TZ_AWARE = True
 # Static jobs, put into the database by beat, where the admin can see and pause them. What has a due time of its own is
 # no job: it is a row, and `zelavis.wakeups` tells beat of it.
+# Messages expire by the worker's clock, so that an hour between two hosts' clocks must not matter.
 CELERY_BEAT_SCHEDULE: dict[str, dict[str, object]] = {
-    "zelavis: sign of life": {"task": "zelavis.tasks.sign_of_life", "schedule": 15, "options": {"expires": 15}},
-    "runs: retention": {"task": "runs.tasks.retire", "schedule": 3600, "options": {"expires": 600}},
+    "zelavis: sign of life": {"task": "zelavis.tasks.sign_of_life", "schedule": 15, "options": {"expires": 7200}},
+    "runs: retention": {"task": "runs.tasks.retire", "schedule": 3600, "options": {"expires": 7200}},
     "zelavis: retention of the sandbox": {"task": "zelavis.tasks.prune_sandbox", "schedule": 3600},
 }
 
