@@ -7,7 +7,7 @@ import re
 import time
 from typing import Any, ClassVar
 
-from sandbox.capabilities import arguments, egress, hosts
+from sandbox.capabilities import arguments, egress, hosts, redaction
 from sandbox.capabilities.base import Capability, Context, Handler, Operation
 from sandbox.capabilities.faults import Fault, Refused
 from sandbox.capabilities.secrets import Binding, binding_of
@@ -87,8 +87,7 @@ class HttpHandler(Handler):
         value = self.context.backend.secret(self.context.plugin, binding.name)
         if value is None:
             raise Fault("secret_missing", f"Nobody has set the secret {binding.name} yet.")
-        for form in (value, base64.b64encode(value.encode()).decode()):
-            self.context.redactions.add(form)
+        self.context.redactions.add(value)
         headers[:] = [header for header in headers if header[0].lower() != binding.header.lower()]
         headers.append((binding.header, binding.prefix + value))
         return value
@@ -98,9 +97,9 @@ class HttpHandler(Handler):
         headers = {name: value for name, value in answer.headers.items() if name not in _HOP}
         if secret:
             # A server that echoes what it got must not hand the secret to the guest.
-            for form in (secret, base64.b64encode(secret.encode()).decode()):
-                body = body.replace(form.encode(), b"[redacted]")
-                headers = {name: value.replace(form, "[redacted]") for name, value in headers.items()}
+            blank = redaction.Redactor([secret])
+            body = blank.octets(body)
+            headers = {blank.text(name): blank.text(value) for name, value in headers.items()}
         told: dict[str, Any] = {"status": answer.status, "ok": 200 <= answer.status < 300, "headers": headers}
         try:
             return {**told, "text": body.decode("utf-8")}

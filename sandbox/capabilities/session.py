@@ -14,7 +14,7 @@ import traceback
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from sandbox.capabilities import registry, wire
+from sandbox.capabilities import redaction, registry, wire
 from sandbox.capabilities.base import Capability, Context, Handler, Operation
 from sandbox.capabilities.faults import Fault, Refused
 from sandbox.errors import CommitError
@@ -74,6 +74,7 @@ class Session:
         "_kept",
         "_limits",
         "_redactions",
+        "_redactor",
         "_revoked",
         "_shared",
         "_uncounted",
@@ -113,6 +114,7 @@ class Session:
         self._crossed: list[tuple[str, str, bytes, bytes, bool, float]] = []
         self._kept = 0
         self._redactions: set[str] = set()
+        self._redactor: tuple[int, redaction.Redactor] | None = None
         self._asked_at = time.monotonic()
         self._revoked: frozenset[str] = _NOTHING
         self._ended = False
@@ -274,15 +276,17 @@ class Session:
         if len(self.refusals) < MAX_REFUSALS:
             self.refusals.append(Refusal(capability=capability, op=operation, code=code, message=self._redact(message)))
 
+    def _blank(self) -> redaction.Redactor:
+        """For the secrets that were used so far."""
+        if self._redactor is None or self._redactor[0] != len(self._redactions):
+            self._redactor = (len(self._redactions), redaction.Redactor(self._redactions))
+        return self._redactor[1]
+
     def _redact(self, text: str) -> str:
-        for secret in self._redactions:
-            text = text.replace(secret, "[redacted]")
-        return text
+        return self._blank().text(text) if self._redactions else text
 
     def _redacted(self, data: bytes) -> bytes:
-        for secret in self._redactions:
-            data = data.replace(secret.encode(), b"[redacted]")
-        return data
+        return self._blank().octets(data) if self._redactions else data
 
     # -- the end of the call -------------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import http.server
 import socket
@@ -481,7 +482,8 @@ def test_d06_an_echo_does_not_hand_out_the_secret(server: Any) -> None:
 
     def echo(handler: _Handler) -> None:
         got = handler.headers["Authorization"]
-        handler.plain(f"you sent {got}".encode(), X_Echo=got)
+        encoded = base64.b64encode(f"user:{got}".encode()).decode()
+        handler.plain(f"you sent {got}".encode(), X_Echo=got, X_Hex=got.encode().hex(), X_Base64=encoded)
 
     _Handler.answers["/v1"] = echo
     grant, backend = _with_secret(server)
@@ -492,6 +494,9 @@ def test_d06_an_echo_does_not_hand_out_the_secret(server: Any) -> None:
     session.commit()
     everything = repr(session.transcript) + repr(session.logs) + repr(told)
     assert SECRET not in everything
+    assert SECRET.encode().hex() not in everything
+    assert "[redacted]" in told["headers"]["x-hex"]
+    assert "[redacted]" in told["headers"]["x-base64"]
     assert ask(make(grant, backend=backend), "secrets", "list") == [{"name": "key", "set": True}]
 
 
