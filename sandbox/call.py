@@ -45,5 +45,8 @@ class Call:
     seed: int = field(default_factory=_seed)
     #: The plugin's settings at this site; the guest sees them as ``ctx.settings``.
     settings: Mapping[str, Any] = field(default_factory=dict)
+    #: Whoever asks may ask again under this id and must learn that it ran: its row is written with its effects, however
+    #: few rows the operator wants.
+    once: bool = False
     #: How many hooks deep this call is in a chain of hooks that fire hooks; 0 at the top.
     depth: int = 0

@@ -2,7 +2,8 @@
 
 The row of a call that ended well is written in the transaction of its effects: both stand or neither does. The row of
 another call is written when it has ended; if it cannot be, the log says so and the caller still gets the outcome.
-The operator may ask for rows in batches (``sandbox.batches``), and for only one in so many of the good calls.
+The operator may ask for rows in batches (``sandbox.batches``), and for only one in so many of the good calls; neither
+holds for a call that may be asked for again under its id (``Call.once``), whose row is what it is known by.
 """
 
 from __future__ import annotations
@@ -43,10 +44,10 @@ def keep(artifact: Artifact, call: Call, outcome: Outcome) -> None:
     Raises:
         DatabaseError: it could not be written; then its effects must not stand either.
     """
-    if outcome.ok and not outcome.refusals and _left_out(call):
+    if outcome.ok and not outcome.refusals and not call.once and _left_out(call):
         return
     one = row(artifact, call, outcome)
-    if settings.SANDBOX_LEDGER == "batched":
+    if settings.SANDBOX_LEDGER == "batched" and not call.once:
         batches.add(one)
     else:
         insert_many([one])

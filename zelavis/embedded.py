@@ -53,13 +53,13 @@ def can_listen(host: str, port: int) -> str | None:
     return None
 
 
-def lock_data_directory() -> IO[str]:
+def lock_data_directory(name: str = "up.lock") -> IO[str]:
     """Hold the data directory for this process; released when the file is closed or the process ends.
 
     Raises:
-        AlreadyRunning: another ``up`` holds it.
+        AlreadyRunning: another process of this kind holds it.
     """
-    path = Path(settings.DATA_DIR) / "up.lock"
+    path = Path(settings.DATA_DIR) / name
     file = path.open("a+", encoding="ascii")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -60,6 +60,8 @@ class Environment:
     runs_lease_seconds: float
     #: Key of requests from Zelavis to plugin workers, and of requests this server accepts as one.
     worker_secret: str = field(repr=False)
+    #: While that is being changed: the one before, which still counts.
+    worker_secret_before: str = field(repr=False)
     #: ``true``: wasm traps by explicit checks instead of signals; safe whatever else is loaded in the process.
     sandbox_hardened: bool
     #: Plugin calls at once in one process, and how many plugins stay warm there.
@@ -70,6 +72,8 @@ class Environment:
     sandbox_ledger_sample: int
     #: Days after which rows of calls go.
     sandbox_ledger_days: int
+    #: Share of the good calls that are recorded, 0 to 1; failed ones always are.
+    sandbox_tape_sample: float
     #: Workers for Platforms, for the adapter ``cloudflare``: account, token, dispatch namespace, the URL of the
     #: dispatch Worker that stands before the namespace, and the base URL of the management API.
     cloudflare_account_id: str
@@ -77,6 +81,11 @@ class Environment:
     cloudflare_namespace: str
     cloudflare_dispatch_url: str
     cloudflare_api_url: str
+
+    @property
+    def worker_secrets(self) -> tuple[str, ...]:
+        """The keys between servers and plugin workers that count, the newest first."""
+        return tuple(key for key in (self.worker_secret, self.worker_secret_before) if key)
 
     @property
     def embedded(self) -> bool:
@@ -124,6 +133,7 @@ def read(environ: Mapping[str, str] | None = None) -> Environment:
         runs_request_seconds=_seconds("ZELAVIS_RUNS_REQUEST_SECONDS", env.get("ZELAVIS_RUNS_REQUEST_SECONDS", "10")),
         runs_lease_seconds=_seconds("ZELAVIS_RUNS_LEASE_SECONDS", env.get("ZELAVIS_RUNS_LEASE_SECONDS", "10")),
         worker_secret=env.get("ZELAVIS_WORKER_SECRET", ""),
+        worker_secret_before=env.get("ZELAVIS_WORKER_SECRET_BEFORE", ""),
         sandbox_hardened=_boolean("ZELAVIS_SANDBOX_HARDENED", env.get("ZELAVIS_SANDBOX_HARDENED", "")),
         sandbox_slots=_whole("ZELAVIS_SANDBOX_SLOTS", env.get("ZELAVIS_SANDBOX_SLOTS", "64"), most=1000),
         sandbox_ledger=_one_of(
@@ -135,6 +145,7 @@ def read(environ: Mapping[str, str] | None = None) -> Environment:
         sandbox_ledger_days=_whole(
             "ZELAVIS_SANDBOX_LEDGER_DAYS", env.get("ZELAVIS_SANDBOX_LEDGER_DAYS", "30"), most=3650
         ),
+        sandbox_tape_sample=_share("ZELAVIS_SANDBOX_TAPE_SAMPLE", env.get("ZELAVIS_SANDBOX_TAPE_SAMPLE", "0")),
         cloudflare_account_id=_word("ZELAVIS_CLOUDFLARE_ACCOUNT_ID", env.get("ZELAVIS_CLOUDFLARE_ACCOUNT_ID", "")),
         cloudflare_api_token=_token("ZELAVIS_CLOUDFLARE_API_TOKEN", env.get("ZELAVIS_CLOUDFLARE_API_TOKEN", "")),
         cloudflare_namespace=_word("ZELAVIS_CLOUDFLARE_NAMESPACE", env.get("ZELAVIS_CLOUDFLARE_NAMESPACE", "")),
@@ -229,6 +240,16 @@ def _origins(value: str) -> tuple[str, ...]:
 
 def _words(value: str) -> tuple[str, ...]:
     return tuple(word.strip() for word in value.split(",") if word.strip())
+
+
+def _share(name: str, given: str) -> float:
+    try:
+        share = float(given)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share <= 1:
+        raise ConfigurationError(f"{name}: expected a share from 0 to 1, not {given!r}.")
+    return share
 
 
 def _boolean(name: str, value: str) -> bool:

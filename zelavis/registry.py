@@ -21,7 +21,7 @@ from django.db.models import F, QuerySet
 from django.utils import timezone
 
 from marketplace import settings_schema
-from zelavis import active, audit, carry
+from zelavis import active, audit, carry, revocations
 from zelavis.active import ActiveEntry, Staged
 from zelavis.errors import (
     InvalidRequest,
@@ -303,10 +303,18 @@ def _stand(name: str, blocked: str, verb: str, *, actor: str, reason: str, expec
             audit.record(
                 verb, target=f"plugin:{name}", actor=actor, reason=reason, changes={"blocked": [entry.blocked, blocked]}
             )
-            touch(entry, blocked=blocked)
+            changes: dict[str, Any] = {"blocked": blocked}
+            if blocked:
+                changes["stopped_at"] = timezone.now()
+                revocations.end_calls(name, reason=f"Blocked: {blocked}", worker=_worker_of(entry))
+            touch(entry, **changes)
         return entry
 
     return change(mutate)
+
+
+def _worker_of(entry: PluginEntry) -> int | None:
+    return entry.serving.worker_id if entry.serving is not None else None
 
 
 def hidden_settings(entry: PluginEntry) -> frozenset[str]:

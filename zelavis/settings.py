@@ -72,7 +72,7 @@ SANDBOX_LEDGER_SAMPLE = ENVIRONMENT.sandbox_ledger_sample
 SANDBOX_LEDGER_DAYS = ENVIRONMENT.sandbox_ledger_days
 # Set here and not left to getattr's default: a setting that is missing costs a microsecond at every look.
 SANDBOX_CEILINGS: dict[str, dict[str, int]] = {}
-SANDBOX_TAPE_SAMPLE = 0.0
+SANDBOX_TAPE_SAMPLE = ENVIRONMENT.sandbox_tape_sample
 
 DATABASES = {"default": ENVIRONMENT.database}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"

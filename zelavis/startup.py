@@ -9,6 +9,7 @@ from typing import Any
 from django.db.models.signals import post_migrate
 
 from marketplace import ports
+from sandbox import interrupts
 from sandbox.capabilities import outbox
 from sandbox.capabilities import registry as capabilities
 from sandbox.capabilities.content import SOURCES
@@ -26,6 +27,7 @@ def connect() -> None:
     post_migrate.connect(roles.synchronize, dispatch_uid="zelavis.roles")
     content.connect()
     capabilities.REVOCATIONS.append(revocations.taken)
+    interrupts.WATCHES.append(revocations.must_end)
     capabilities.AFTER_COMMIT["email"].append(partial(doorbell.ring, "zelavis.tasks.send_mail"))
     for binding in content.BINDINGS.values():
         SOURCES[binding.collection] = ModelSource(binding)

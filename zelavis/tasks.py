@@ -8,6 +8,7 @@ from sandbox import retention
 from sandbox.capabilities import outbox
 from zelavis import activation, heartbeat
 from zelavis.activation import automatic
+from zelavis.adapters import stopping
 from zelavis.hooks import events
 from zelavis.hooks.sources import schedules
 
@@ -28,6 +29,12 @@ def sweep_hooks() -> None:
 def sweep_activations() -> None:
     """Polls of pending activations, and attempts whose process died."""
     activation.sweep()
+
+
+@shared_task(name="zelavis.tasks.stop_at_worker")
+def stop_at_worker(worker: str, plugin: str, digest: str, withdrawn: str) -> None:
+    """Calls that run in a worker elsewhere and have to end."""
+    stopping.tell(int(worker), plugin, digest=digest, withdrawn=withdrawn == "withdrawn")
 
 
 @shared_task(name="zelavis.tasks.update_plugins")

@@ -7,7 +7,7 @@ the worker's, so that neither has to be changed at the same moment as the other.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -152,14 +152,14 @@ def settle(row: DispatchWorker, *, actor: str) -> None:
     row.refresh_from_db()
 
 
-def keys(row: DispatchWorker, *, shared: str) -> tuple[str, ...]:
+def keys(row: DispatchWorker, *, shared: Sequence[str]) -> tuple[str, ...]:
     """The secrets that count for a worker, the newest first; a worker without one of its own has the server's.
 
     Raises:
         SecretUnreadable: kept under another ZELAVIS_SECRET_KEY.
     """
     own = encryption.unseal(row.secret)
-    found = (own, encryption.unseal(row.previous_secret)) if own else (shared,)
+    found = (own, encryption.unseal(row.previous_secret)) if own else shared
     return tuple(key for key in found if key)
 
 

@@ -48,6 +48,13 @@ class ContentSource(Protocol):
         """Ordered by id; ``where`` holds filterable fields with plain values."""
         ...
 
+    def judge(self, id: str | None, values: Mapping[str, Any] | None, *, call: Call) -> Mapping[str, Any]:  # noqa: A002
+        """Before that transaction: whoever has a say is asked, and what they make of the values is given.
+
+        ``id`` is ``None`` for a new item, ``values`` for one that goes. Raises :class:`InvalidContent` for a no.
+        """
+        ...
+
     def create(self, values: Mapping[str, Any], *, call: Call) -> str:
         """Inside the transaction that ends the call; gives the new id. Raises :class:`InvalidContent`."""
         ...
@@ -181,6 +188,21 @@ class WriteHandler(Handler):
         if len(wire.encode(values)) > 1 << 20:
             raise Fault("value_too_large", "values takes at most 1 MiB of JSON.")
         return values
+
+    def prepare(self) -> None:
+        """Ask who has a say; no transaction is open yet, and the guest has ended."""
+        from sandbox.errors import CommitError
+
+        call = self.context.call
+        try:
+            self._created = [
+                (name, dict(SOURCES[name].judge(None, values, call=call))) for name, values in self._created
+            ]
+            for (name, key), written in self._written.items():
+                judged = SOURCES[name].judge(key, None if written.gone else written.values, call=call)
+                written.values = dict(judged)
+        except InvalidContent as error:
+            raise CommitError(f"The site does not take this content: {error}") from None
 
     def commit(self) -> None:
         from sandbox.errors import CommitError

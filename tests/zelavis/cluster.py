@@ -133,16 +133,24 @@ def _prepare(folder: str) -> dict[str, str]:
     return {"token": secret}
 
 
-def _page(text: str) -> dict[str, Any]:
-    """Save the page as the admin would; the events that this recorded."""
+def _looper(folder: str) -> dict[str, str]:
+    from tests.zelavis.releases import looper
+
+    looper(Path(folder))
+    return {}
+
+
+def _page(text: str, url: str = "/about/") -> dict[str, Any]:
+    """Save or make a page as the admin would; the events that this recorded."""
     from django.contrib.flatpages.models import FlatPage
 
     from zelavis.models import HookEvent
 
     before = set(HookEvent.objects.values_list("pk", flat=True))
-    page = FlatPage.objects.get(url="/about/")
-    page.content = text
-    page.save()
+    page, made = FlatPage.objects.get_or_create(url=url)
+    if not made:
+        page.content = text
+        page.save()
     return {"events": sorted(set(HookEvent.objects.values_list("pk", flat=True)) - before)}
 
 
@@ -159,7 +167,7 @@ def _main() -> None:
     django.setup()
     for line in sys.stdin:
         verb, *words = json.loads(line)
-        work: dict[str, Callable[..., Any]] = {"prepare": _prepare, "page": _page, "ring": _ring}
+        work: dict[str, Callable[..., Any]] = {"prepare": _prepare, "looper": _looper, "page": _page, "ring": _ring}
         print(json.dumps(work[verb](*words)), flush=True)
 
 

@@ -18,12 +18,12 @@ from sandbox.call import Call as SandboxCall
 from sandbox.capabilities.content import SOURCES, InvalidContent
 from sandbox.models import Invocation
 from tests.zelavis.plugs import ScriptedAdapter, serve
-from zelavis import identifiers
+from zelavis import hooks, identifiers
 from zelavis.active import ActiveEntry
 from zelavis.adapters.base import Call, CallOutcome
 from zelavis.errors import HookInTransaction, HookRejected
 from zelavis.hooks import chain, events
-from zelavis.hooks.sources import schedules
+from zelavis.hooks.sources import models, schedules
 from zelavis.models import HookEvent, PluginEntry, Schedule
 
 SAVE, READ = "content:beforeSave", {"content:read": {"reason": "r"}}
@@ -334,12 +334,45 @@ def test_what_a_plugin_writes_sets_off_hooks_one_deeper(page: FlatPage, scripted
     assert HookEvent.objects.values("correlation").distinct().count() == 1
 
 
-def test_a_plugin_cannot_write_past_those_who_must_be_asked(page: FlatPage, scripted: ScriptedAdapter) -> None:
-    """Another plugin's before-hook cannot run in the transaction of a call, so the write is refused."""
-    serve("guard", hooks=[SAVE])
+def test_others_are_asked_before_a_plugin_writes(page: FlatPage, scripted: ScriptedAdapter) -> None:
+    """Another plugin's before-hook sees the write, may change it or say no; the writer is not asked about its own."""
+    write = {"content:write": {"reason": "r"}, "content:read": {"reason": "r"}}
+    serve("guard", hooks=[SAVE, "content:beforeDelete"], capabilities=write)
+    serve("writer", hooks=[SAVE], capabilities=write)
     call = SandboxCall(id="inv_1", plugin="writer", version="1", hook="cron")
-    with pytest.raises(InvalidContent, match="guard must be asked first"):
-        SOURCES["flatpages.flatpage"].update(str(page.pk), {"title": "x"}, call=call)
+    source = SOURCES["flatpages.flatpage"]
+    scripted.on_call = lambda entry, call: CallOutcome(status="ok", result={"change": {"title": "x!"}})
+    assert source.judge(str(page.pk), {"title": "x"}, call=call) == {"title": "x!"}
+    [(asked, seen)] = scripted.calls
+    assert (asked, seen.event["content"]["title"], seen.event["created"]) == ("guard", "x", False)
+    assert source.judge(None, {"url": "/n/", "title": "n"}, call=call) == {"url": "/n/", "title": "x!"}
+    scripted.on_call = lambda entry, call: CallOutcome(status="rejected", result={"reject": {"message": "No."}})
+    for values in ({"title": "x"}, None):
+        with pytest.raises(InvalidContent, match="guard: No"):
+            source.judge(str(page.pk), values, call=call)
+
+
+def test_a_chain_of_writes_that_ask_each_other_is_cut(page: FlatPage, scripted: ScriptedAdapter) -> None:
+    """Two plugins that write whenever the other is about to write end at the depth of the loop guard, in words."""
+    for name in ("ping", "pong"):
+        serve(name, hooks=[SAVE], capabilities={"content:write": {"reason": "r"}})
+    source = SOURCES["flatpages.flatpage"]
+    depths: list[int] = []
+
+    def on_call(entry: ActiveEntry, call: Call) -> CallOutcome:
+        depths.append(call.depth)
+        inner = SandboxCall(id=call.id, plugin=entry.name, version="1", hook=call.hook, depth=call.depth)
+        try:
+            with chain.within(call.correlation, call.depth):
+                source.judge(str(page.pk), {"title": "again"}, call=inner)
+        except InvalidContent as error:
+            return CallOutcome(status="host_error", error_message=str(error))
+        return CallOutcome(status="ok")
+
+    scripted.on_call = on_call
+    result = hooks.fire(SAVE, models.BINDINGS[FlatPage].event(page, created=False))
+    assert result.rejection is not None
+    assert max(depths) == chain.MAX_DEPTH
 
 
 def test_a_plugins_write_is_checked_like_a_persons(page: FlatPage) -> None:

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from django.utils import timezone
 
-from zelavis import audit, doorbell, querysets, registry
+from zelavis import audit, doorbell, querysets, registry, revocations
 from zelavis.activation import drive, records
 from zelavis.activation.timeline import note
 from zelavis.models import Activation, PluginEntry
@@ -81,9 +81,14 @@ def stop(name: str, *, reason: str, actor: str, digests: set[str] | None = None,
                 "status": PluginEntry.Status.AVAILABLE,
             }
             entry.schedules.all().delete()
+            changes["stopped_at"] = moment
         elif at_work is not None:
             changes["activation_state"] = PluginEntry.ActivationState.ACTIVE
             changes["deployment_state"] = PluginEntry.DeploymentState.DEPLOYED
+        for deployment in {one.pk: one for one in (*withdrawn, at_work and at_work.deployment) if one}.values():
+            revocations.end_calls(
+                name, reason=reason, digest=deployment.entry_digest, worker=deployment.worker_id, withdrawn=True
+            )
         registry.touch(entry, **changes)
         newest = entry.activations.order_by("-created_at", "-id").first()
         if newest is not None:

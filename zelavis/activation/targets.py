@@ -7,13 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from marketplace.models import Release, ReleaseState
+from marketplace.models import Release
 from zelavis.adapters.base import Adapter
 from zelavis.errors import NotFound, PluginBlocked
 from zelavis.models import Deployment, PluginEntry
-
-#: States of a release whose code must not run, not even again.
-WITHDRAWN = frozenset({ReleaseState.QUARANTINED, ReleaseState.REJECTED, ReleaseState.REMOVED})
+from zelavis.revocations import WITHDRAWN
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -105,6 +105,8 @@ class Call:
     correlation: str
     actor: str = ""
     depth: int = 0
+    #: It may be asked for again under its id: that it ran has to be known then, whatever is sampled.
+    once: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

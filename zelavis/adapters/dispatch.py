@@ -23,6 +23,7 @@ ACTIVATE = "/__zelavis/plugin/activate"
 DEPLOY = "/__zelavis/plugin/deploy"
 CALL = "/__zelavis/plugin/call"
 PURGE = "/__zelavis/plugin/purge"
+STOP = "/__zelavis/plugin/stop"
 
 
 def send(worker: DispatchWorker, path: str, document: object, *, message_id: str, timeout_ms: int = 0) -> Reply:
@@ -33,7 +34,7 @@ def send(worker: DispatchWorker, path: str, document: object, *, message_id: str
     """
     try:
         # A worker without a secret of its own shares the server's; without either, nothing is signed on this way.
-        keys = workers.keys(worker, shared=settings.ENVIRONMENT.worker_secret)
+        keys = workers.keys(worker, shared=settings.ENVIRONMENT.worker_secrets)
     except encryption.SecretUnreadable as error:
         raise ExchangeFailed(error.code, error.message, transient=False) from error
     return exchange(

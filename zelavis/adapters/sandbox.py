@@ -7,18 +7,23 @@ import json
 import time
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 from sandbox.artifact import Artifact
 from sandbox.call import Call as SandboxCall
 from sandbox.errors import SandboxError
+from sandbox.interrupts import Running
 from sandbox.limits import Limits
-from zelavis import active, identifiers, ledger
+from zelavis import active, identifiers, ledger, revocations
 from zelavis.active import ActiveEntry, Surface
 from zelavis.adapters import artifacts
 from zelavis.adapters.base import Answer, Call, CallOutcome, Capabilities, DeployRefused, Order
 from zelavis.errors import ZelavisError
 from zelavis.hooks.catalogue import HOOKS
+
+#: Seconds of loading after which it is looked again whether the plugin may still be called.
+SLOW = 0.1
 
 
 class SandboxAdapter:
@@ -134,6 +139,7 @@ class SandboxAdapter:
             deadline_ms=HOOKS[hook].budget_ms,
             now_ms=time.time_ns() // 1_000_000,
             correlation=order.activation,
+            once=True,
         )
         limits = order.manifest.get("limits")
         return self._run(
@@ -160,10 +166,18 @@ class SandboxAdapter:
         # wasmtime is loaded in the processes that run plugins, when they first do.
         from sandbox import host
 
+        began, started = datetime.now(tz=UTC), time.monotonic()
         try:
             artifact = artifacts.load(digest)
         except (SandboxError, ZelavisError) as error:
             return CallOutcome(status="host_error", error_code=error.code, error_message=error.message)
+        if time.monotonic() - started > SLOW:
+            # It was compiled on this host first, and may have been stopped meanwhile.
+            asked = Running(
+                id=call.id, plugin=name, version=version, digest=digest, hook=call.hook, started_at=began
+            )  # fmt: skip
+            if reason := revocations.must_end([asked]).get(call.id):
+                return CallOutcome(status="cancelled", error_code="cancelled", error_message=reason)
         outcome = host.execute(
             artifact,
             SandboxCall(
@@ -179,6 +193,7 @@ class SandboxAdapter:
                 seed=int.from_bytes(hashlib.sha256(call.id.encode()).digest()[:8]),
                 settings=dict(settings),
                 depth=call.depth,
+                once=call.once,
             ),
             grants=grants,
             limits=_limits(declared, call.deadline_ms),

@@ -23,11 +23,11 @@ def activate(request: HttpRequest) -> HttpResponse:
     """The seed's receiver."""
     if request.method != "POST":
         return HttpResponseNotAllowed(["POST"])
-    key = settings.ENVIRONMENT.worker_secret
+    key = settings.ENVIRONMENT.worker_secrets
     message_id = ""
     if key:
         try:
-            message_id = signing.verify(request.body, request.headers, keys=[key])
+            message_id = signing.verify(request.body, request.headers, keys=key)
         except ZelavisError as error:
             return problems.response(error, request)
     if request.content_type != "application/json":
@@ -51,7 +51,7 @@ def answer(name: str, action: str) -> dict[str, str]:
     return {"status": "pending", "message": f'Plugin "{name[:80]}" is not deployed here yet.'}
 
 
-def _json(document: dict[str, str], *, status: int, key: str, message_id: str) -> HttpResponse:
+def _json(document: dict[str, str], *, status: int, key: tuple[str, ...], message_id: str) -> HttpResponse:
     body = encode(document)
     headers = signing.sign(body, key=key, message_id=message_id) if key else {}
     return HttpResponse(body, status=status, content_type="application/json", headers=headers)

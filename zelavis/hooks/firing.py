@@ -221,6 +221,8 @@ class _Run:
             correlation=self.correlation,
             actor=self.actor,
             depth=self.depth,
+            # A before-hook's caller waits for it and never comes again with the same event.
+            once=self.hook.moment is not Moment.BEFORE,
         )
         with chain.within(self.correlation, self.depth):
             outcome = adapter.call(entry, call)

@@ -79,6 +79,8 @@ class PluginEntry(models.Model):
     settings = models.TextField(default="{}")
     #: Why an operator stopped it; it keeps its place and is called by nobody until it is let go. Empty: not stopped.
     blocked = models.CharField(max_length=500, blank=True)
+    #: When calls that ran were last told to end: one that began earlier must not go on, whatever serves by now.
+    stopped_at = models.DateTimeField(null=True, blank=True)
     #: Of this entry alone; the ETag.
     revision = models.PositiveIntegerField(default=1)
     created_at = models.DateTimeField(auto_now_add=True)

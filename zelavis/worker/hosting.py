@@ -19,6 +19,7 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
+from sandbox import interrupts
 from sandbox.models import Invocation
 from zelavis import active, identifiers, ledger, registry
 from zelavis.activation import data
@@ -105,6 +106,7 @@ def activate(asked: Mapping[str, Any], *, message_id: str) -> dict[str, str]:
     if row is None:
         return _own(name, action)
     if action == "uninstall":
+        interrupts.interrupt(reason="Uninstalled.", plugin=name)
         if row.activated_at is not None and row.state != HostedPlugin.State.INACTIVE:
             _sandbox.activate(_order(row, "uninstall", message_id))
         HostedPlugin.objects.filter(name=name).update(state=HostedPlugin.State.INACTIVE, activated_at=None)
@@ -154,6 +156,8 @@ def call(document: Mapping[str, Any]) -> dict[str, Any]:
                 correlation=str(document.get("correlation", ""))[:80],
                 actor=str(document.get("actor", ""))[:200],
                 depth=_count(document, "depth", 0),
+                # A request whose answer was lost on the way comes again under its id.
+                once=True,
             ),
         )
     upkeep.after_call()
@@ -170,6 +174,16 @@ def purge(document: Mapping[str, Any]) -> dict[str, str]:
     data.purge(name)
     HostedPlugin.objects.filter(name=name).delete()
     return {"status": "purged"}
+
+
+def stop(document: Mapping[str, Any]) -> dict[str, Any]:
+    """End the running calls of a plugin, or of one version; a version that was ``withdrawn`` is not called again."""
+    name, digest = _text(document, "name", NAME), str(document.get("digest") or "")
+    rows = HostedPlugin.objects.filter(name=name, **({"digest": digest} if digest else {}))
+    if document.get("withdrawn") is True:
+        rows.update(state=HostedPlugin.State.INACTIVE, activated_at=None)
+    ended = interrupts.interrupt(reason="Stopped by the Zelavis that put it here.", plugin=name, digest=digest or None)
+    return {"status": "stopped", "ended": ended}
 
 
 def _version(name: str, specifier: Any) -> HostedPlugin | None:

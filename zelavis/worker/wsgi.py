@@ -1,4 +1,4 @@
-"""A small WSGI application: four signed requests, and nothing else of this server.
+"""A small WSGI application: five signed requests, and nothing else of this server.
 
 404 for other paths, 405 with ``Allow`` for other methods, 401 without a signature, 400 for what is not a request of
 the protocol. Every answer is signed under the request's id.
@@ -21,7 +21,7 @@ from django.db import close_old_connections  # noqa: E402
 
 from sandbox.errors import SandboxError  # noqa: E402
 from zelavis import signing  # noqa: E402
-from zelavis.adapters.dispatch import ACTIVATE, CALL, DEPLOY, PURGE  # noqa: E402
+from zelavis.adapters.dispatch import ACTIVATE, CALL, DEPLOY, PURGE, STOP  # noqa: E402
 from zelavis.adapters.http import encode  # noqa: E402
 from zelavis.api.parsers import loads  # noqa: E402
 from zelavis.errors import InvalidRequest, Unavailable, ZelavisError  # noqa: E402
@@ -33,7 +33,7 @@ logger = logging.getLogger("zelavis.worker")
 #: The largest entry file in base64, with its manifest.
 MAX_BODY = 8 << 20
 _ANSWERS = Answers()
-_PATHS = frozenset({ACTIVATE, DEPLOY, CALL, PURGE})
+_PATHS = frozenset({ACTIVATE, DEPLOY, CALL, PURGE, STOP})
 _REASONS = {200: "OK", 400: "Bad Request", 401: "Unauthorized", 404: "Not Found", 405: "Method Not Allowed"}
 
 StartResponse = Callable[[str, list[tuple[str, str]]], Any]
@@ -54,7 +54,7 @@ def application(environ: dict[str, Any], start_response: StartResponse) -> Itera
     else:
         try:
             body = _body(environ)
-            message_id = signing.verify(body, _headers(environ), keys=[settings.ENVIRONMENT.worker_secret])
+            message_id = signing.verify(body, _headers(environ), keys=settings.ENVIRONMENT.worker_secrets)
             status, document = _answered(path, body, message_id, int(environ["HTTP_WEBHOOK_TIMESTAMP"]))
         except (ZelavisError, SandboxError) as error:
             status, document = error.status, {"error": error.code, "message": error.message}
@@ -66,7 +66,7 @@ def application(environ: dict[str, Any], start_response: StartResponse) -> Itera
             close_old_connections()
     raw = encode(document)
     if message_id:
-        signed = signing.sign(raw, key=settings.ENVIRONMENT.worker_secret, message_id=message_id)
+        signed = signing.sign(raw, key=settings.ENVIRONMENT.worker_secrets, message_id=message_id)
         headers += list(signed.items())
     headers += [("Content-Type", "application/json"), ("Content-Length", str(len(raw)))]
     start_response(f"{status} {_REASONS.get(status, 'Answer')}", headers)
@@ -97,7 +97,8 @@ def _handle(path: str, body: bytes, message_id: str) -> Answer:
         raise InvalidRequest("The request body is not an object.")
     if path == CALL and document.get("id") != message_id:
         raise InvalidRequest("A call is signed under its own id.")
-    return 200, {DEPLOY: hosting.deploy, CALL: hosting.call, PURGE: hosting.purge}[path](document)
+    work = {DEPLOY: hosting.deploy, CALL: hosting.call, PURGE: hosting.purge, STOP: hosting.stop}
+    return 200, work[path](document)
 
 
 def _body(environ: dict[str, Any]) -> bytes:

@@ -1,7 +1,8 @@
 """``ctx.content``: the bound models as collections that plugins with the capability may read and write.
 
-Writes are applied inside the transaction that ends the plugin's call. No other plugin can be asked there, so what
-somebody listens to before it is saved cannot be written by a plugin: failing closed, with a word for its author.
+A plugin's write is a write like anybody's: the other plugins that listen before it are asked, may say no and may change
+fields. They are asked when the guest has ended and before the transaction that applies its writes begins. What sets off
+what is one chain, which is cut when it is too deep; a plugin is not asked about its own writes.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from django.db import models
 
 from sandbox.call import Call
 from sandbox.capabilities.content import InvalidContent, Shape
-from zelavis import registry
+from zelavis import hooks, registry
+from zelavis.errors import ZelavisError
 from zelavis.hooks.sources.models import JUDGED, Binding
 
 
@@ -56,9 +58,31 @@ class ModelSource:
                 return []
         return [self.binding.content(instance) for instance in rows.order_by("pk")[:limit]]
 
+    def judge(
+        self,
+        id: str | None,  # noqa: A002
+        values: Mapping[str, Any] | None,
+        *,
+        call: Call,
+    ) -> Mapping[str, Any]:
+        """Ask the other plugins about a write; the values as they leave them."""
+        hook = "content:beforeDelete" if values is None else "content:beforeSave"
+        asked = [entry for entry in registry.active_for_hook(hook) if entry.name != call.plugin]
+        instance = (self.binding.model() if id is None else self._find(id)) if asked else None
+        if instance is None:
+            return values or {}
+        self._apply(instance, values or {})
+        event = self.binding.event(instance, **({} if values is None else {"created": id is None}))
+        try:
+            result = hooks.fire(hook, event, actor=call.actor, skip=(call.plugin,))
+        except ZelavisError as error:
+            raise InvalidContent(error.message) from error
+        if result.rejection is not None:
+            raise InvalidContent(f"{result.rejection.plugin}: {result.rejection.message}")
+        return {**(values or {}), **{name: value for name, value in result.changes.items() if name != "id"}}
+
     def create(self, values: Mapping[str, Any], *, call: Call) -> str:
         """A new item."""
-        self._refuse_unasked("content:beforeSave", call)
         instance = self.binding.model()
         self._save(instance, values)
         if hasattr(instance, "sites"):
@@ -68,7 +92,6 @@ class ModelSource:
 
     def update(self, id: str, values: Mapping[str, Any], *, call: Call) -> None:  # noqa: A002
         """Changed fields of an item."""
-        self._refuse_unasked("content:beforeSave", call)
         instance = self._find(id)
         if instance is None:
             raise InvalidContent(f"There is no {self.binding.collection} {id}.")
@@ -76,7 +99,6 @@ class ModelSource:
 
     def delete(self, id: str, *, call: Call) -> None:  # noqa: A002
         """An item, gone."""
-        self._refuse_unasked("content:beforeDelete", call)
         instance = self._find(id)
         if instance is not None:
             setattr(instance, JUDGED, "content:beforeDelete")
@@ -92,19 +114,18 @@ class ModelSource:
             return None
         return found
 
-    def _save(self, instance: models.Model, values: Mapping[str, Any]) -> None:
+    def _apply(self, instance: models.Model, values: Mapping[str, Any]) -> None:
         try:
             self.binding.apply(instance, values)
-            instance.full_clean()
         except (ValidationError, TypeError, ValueError) as error:
             words = error.messages if isinstance(error, ValidationError) else ["a value has the wrong type"]
             raise InvalidContent("; ".join(words)[:500]) from error
+
+    def _save(self, instance: models.Model, values: Mapping[str, Any]) -> None:
+        self._apply(instance, values)
+        try:
+            instance.full_clean()
+        except ValidationError as error:
+            raise InvalidContent("; ".join(error.messages)[:500]) from error
         setattr(instance, JUDGED, "content:beforeSave")
         instance.save()
-
-    def _refuse_unasked(self, hook: str, call: Call) -> None:
-        asked = [entry.name for entry in registry.active_for_hook(hook) if entry.name != call.plugin]
-        if asked:
-            raise InvalidContent(
-                f"{', '.join(asked)} must be asked first ({hook}), which a plugin's write cannot wait for."
-            )

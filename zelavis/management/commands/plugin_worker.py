@@ -10,7 +10,7 @@ from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from zelavis import embedded
+from zelavis import embedded, signing
 
 
 class Command(BaseCommand):
@@ -31,13 +31,26 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         host, port = options["host"], options["port"]
-        if len(settings.ENVIRONMENT.worker_secret) < 16:
+        keys = settings.ENVIRONMENT.worker_secrets
+        if len(settings.ENVIRONMENT.worker_secret) < 16 or any(len(key) < 16 for key in keys):
             raise CommandError("Set ZELAVIS_WORKER_SECRET to at least 16 characters: requests have to be signed.")
+        try:
+            named = ", ".join(signing.key_id(key) for key in keys)
+        except ValueError:
+            raise CommandError("ZELAVIS_WORKER_SECRET says whsec_ and is not base64.") from None
         problem = embedded.can_listen(host, port)
         if problem:
             raise CommandError(f"Cannot listen at {host}:{port}: {problem}.")
+        try:
+            held = embedded.lock_data_directory("worker.lock")
+        except embedded.AlreadyRunning as error:
+            raise CommandError(str(error)) from error
+        # The lock goes over to the server that takes this process's place.
+        os.set_inheritable(held.fileno(), True)  # noqa: FBT003  its only form
         call_command("migrate", verbosity=0)
-        self.stdout.write(f"Plugin worker at http://{host}:{port}, data in {settings.DATA_DIR}. Ctrl-C stops it.")
+        self.stdout.write(
+            f"Plugin worker at http://{host}:{port}, data in {settings.DATA_DIR}, keys {named}. Ctrl-C stops it."
+        )
         self.stdout.flush()
         command = [
             *(sys.executable, "-m", "granian", "--interface", "wsgi", "--host", host, "--port", str(port)),
