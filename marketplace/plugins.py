@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from marketplace import curation, feed, ports, publishers, reasons
 from marketplace.actors import Actor
-from marketplace.errors import PluginNotFound, WrongState
+from marketplace.errors import OwnRelease, PluginNotFound, WrongState
 from marketplace.models import Plugin, Release, ReleaseState
 from zelavis import audit
 from zelavis.errors import InvalidRequest, ZelavisError
@@ -29,6 +29,8 @@ class PluginVerb:
     target: str = ""
     #: What the form asks for beside the reason; empty: nothing.
     value: str = ""
+    #: Whether the actor may not be of the publisher: what gives a plugin more is decided by others.
+    not_own: bool = False
 
 
 _ALIVE = frozenset((Plugin.State.LISTED, Plugin.State.DELISTED))
@@ -50,6 +52,7 @@ VERBS: Mapping[str, PluginVerb] = {
             consequence="It is shown again.",
             source=frozenset((Plugin.State.DELISTED,)),
             target=Plugin.State.LISTED,
+            not_own=True,
         ),
         PluginVerb(
             name="takedown",
@@ -73,6 +76,7 @@ VERBS: Mapping[str, PluginVerb] = {
             permission="marketplace.verify_publisher",
             consequence="The badge says that this platform vouches for it.",
             source=_ALIVE,
+            not_own=True,
         ),
         PluginVerb(
             name="community",
@@ -88,6 +92,7 @@ VERBS: Mapping[str, PluginVerb] = {
             consequence="Another publisher owns it; tokens end, and no site updates by itself until it consents anew.",
             source=_ALIVE,
             value="Slug of the new publisher",
+            not_own=True,
         ),
     )
 }
@@ -107,7 +112,9 @@ def get(name: str) -> Plugin:
 
 def possible(plugin: Plugin, actor: Actor) -> list[PluginVerb]:
     """What the actor may do to the plugin now."""
-    return [verb for verb in VERBS.values() if plugin.state in verb.source and actor.may(verb.permission)]
+    own = publishers.is_own(plugin.publisher, actor)
+    found = [verb for verb in VERBS.values() if plugin.state in verb.source and actor.may(verb.permission)]
+    return [verb for verb in found if not (own and verb.not_own)]
 
 
 def act(
@@ -123,6 +130,8 @@ def act(
         raise InvalidRequest(f"There is no verb {name[:40]!r}. Verbs: {', '.join(VERBS)}.")
     actor.require(verb.permission)
     reason = reasons.read(reason, needed=verb.label)
+    if verb.not_own and publishers.is_own(plugin.publisher, actor):
+        raise OwnRelease("Nobody decides this about a plugin of their own publisher.")
     if "\0" in value:
         raise InvalidRequest("A value holds no NUL character.")
     if name == "transfer":

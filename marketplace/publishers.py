@@ -14,6 +14,7 @@ from marketplace.actors import Actor
 from marketplace.errors import (
     NotAMember,
     NotPermitted,
+    OwnRelease,
     PublisherExists,
     PublisherNotFound,
     PublisherSuspended,
@@ -254,18 +255,26 @@ def revoke_tokens(
     return len(ended)
 
 
-def set_state(publisher: Publisher, *, state: str, verified: bool | None = None, actor: Actor, reason: str) -> None:
-    """Suspend, restore, verify: deeds of curators.
+def set_state(
+    publisher: Publisher, *, state: str | None = None, verified: bool | None = None, actor: Actor, reason: str
+) -> None:
+    """Suspend, restore, verify: deeds of curators. ``None`` leaves as it is.
 
     Raises:
-        NotPermitted: without the permission. InvalidRequest: no reason or no such state.
+        NotPermitted, ReasonRequired: without the permission or a reason. OwnRelease: the actor is of the publisher.
+        InvalidRequest: no such state, or nothing to do.
     """
     actor.require("marketplace.verify_publisher")
     reason = reasons.read(reason, needed="This")
-    if state not in Publisher.State.values:
+    if is_own(publisher, actor):
+        raise OwnRelease("Nobody decides about their own publisher.")
+    if state is None and verified is None:
+        raise InvalidRequest("Say which state, or whether it is verified.")
+    if state is not None and state not in Publisher.State.values:
         raise InvalidRequest(f"A state is one of {', '.join(Publisher.State.values)}.")
     with transaction.atomic():
         before = Publisher.objects.select_for_update().get(pk=publisher.pk)
+        state = state or before.state
         changes = {"state": [before.state, state]}
         if verified is not None:
             changes["verified"] = [before.verified, verified]  # type: ignore[list-item]

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from marketplace import publishers, reasons
 from marketplace.actors import Actor
-from marketplace.errors import TransferNotFound
+from marketplace.errors import OwnRelease, TransferNotFound
 from marketplace.models import Plugin, Publisher, Release, ReleaseState, Transfer
 from zelavis import audit
 from zelavis.errors import Conflict
@@ -73,8 +73,11 @@ def withdraw(plugin: Plugin, *, actor: Actor, now: datetime | None = None) -> Tr
 
 
 def decree(plugin: Plugin, target: Publisher, *, actor: Actor, reason: str, now: datetime) -> Plugin:
-    """A curator moves a plugin, for example from a publisher that is gone."""
+    """A curator moves a plugin, for example from a publisher that is gone; never to or from their own."""
     actor.require("marketplace.transfer_plugin")
+    if publishers.is_own(target, actor) or publishers.is_own(plugin.publisher, actor):
+        raise OwnRelease("Nobody gives a plugin to their own publisher, nor takes one from it: offer and accept it.")
+    publishers.require_active(target)
     if target.pk == plugin.publisher_id:
         raise Conflict(f"{plugin.name} belongs to {target.slug}.")
     with transaction.atomic():

@@ -19,9 +19,9 @@ from zelavis.templatetags.zelavis_ui import badge
 
 _PERMISSION = "marketplace.verify_publisher"
 #: Verb → label, consequence, state it leads to, badge it sets.
-_VERBS: dict[str, tuple[str, str, str, bool | None]] = {
-    "verify": ("Verify", "Listings say that this publisher is who the name says.", "active", True),
-    "unverify": ("Take the badge away", "Listings no longer say who this publisher is.", "active", False),
+VERBS: dict[str, tuple[str, str, str | None, bool | None]] = {
+    "verify": ("Verify", "Listings say that this publisher is who the name says.", None, True),
+    "unverify": ("Take the badge away", "Listings no longer say who this publisher is.", None, False),
     "suspend": (
         "Suspend",
         "It may not publish and its tokens end; what is published stays as it is.",
@@ -70,11 +70,11 @@ class PublisherAdmin(ReadOnlyAdmin):
     def verb_view(self, request: HttpRequest, object_id: int, verb: str) -> HttpResponse:
         """Ask why, then do it."""
         publisher = self._get(request, object_id)
-        if verb not in _VERBS:
+        if verb not in VERBS:
             raise Http404
         if not request.user.has_perm(_PERMISSION):
             raise PermissionDenied
-        label, consequence, state, verified = _VERBS[verb]
+        label, consequence, state, verified = VERBS[verb]
         problem = ""
         if request.method == "POST":
             try:
@@ -86,6 +86,8 @@ class PublisherAdmin(ReadOnlyAdmin):
                     reason=request.POST.get("reason", ""),
                 )
             except ZelavisError as error:
+                if error.status == 403:
+                    raise PermissionDenied(error.message) from error
                 problem = error.message
             else:
                 messages.success(request, f"{label}: {publisher.slug}.")
@@ -106,7 +108,7 @@ class PublisherAdmin(ReadOnlyAdmin):
     def _possible(self, publisher: Publisher) -> list[tuple[str, str]]:
         suspended = publisher.state == Publisher.State.SUSPENDED
         names = ["restore"] if suspended else ["unverify" if publisher.verified else "verify", "suspend"]
-        return [(name, _VERBS[name][0]) for name in names]
+        return [(name, VERBS[name][0]) for name in names]
 
     def _get(self, request: HttpRequest, object_id: str | int) -> Publisher:
         if not self.has_view_permission(request):

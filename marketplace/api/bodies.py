@@ -120,7 +120,7 @@ class KeyBody(CamelSerializer):
 class PublisherStateBody(ReasonBody):
     """What a curator says about a publisher."""
 
-    state = serializers.ChoiceField(choices=["active", "suspended"])
+    state = serializers.ChoiceField(choices=["active", "suspended"], required=False)
     verified = serializers.BooleanField(required=False)
 
 

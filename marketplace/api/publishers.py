@@ -91,7 +91,7 @@ class PublisherState(APIView):
         publisher = publishers.get(slug)
         publishers.set_state(
             publisher,
-            state=body["state"],
+            state=body.get("state"),
             verified=body.get("verified"),
             actor=actors.of(request),
             reason=body["reason"],
