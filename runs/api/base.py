@@ -14,13 +14,17 @@ from rest_framework.views import APIView
 from runs import foreground, records
 from runs.held import Held
 from zelavis.api.parsers import loads
-from zelavis.errors import InvalidBody, InvalidJson, RouteNotFound
+from zelavis.errors import InvalidBody, InvalidJson, RouteNotFound, Unauthorized
 
 CORS = {
     "Access-Control-Allow-Origin": "*",
     "Access-Control-Allow-Methods": "GET,POST,OPTIONS",
     "Access-Control-Allow-Headers": "content-type, x-voyant-protocol",
 }
+
+
+#: What the seed says of a header it cannot read; of any other token it says one sentence.
+SEED_REFUSALS = ("missing Authorization header", "Authorization header must use the Bearer scheme")
 
 
 class SeedJSON(JSONRenderer):
@@ -63,6 +67,9 @@ class RunsView(APIView):
     def handle_exception(self, exc: Exception) -> Response:
         if isinstance(exc, BodyError):
             return Response(exc.body, status=400)
+        if isinstance(exc, Unauthorized) and exc.message not in SEED_REFUSALS:
+            # Why a token is not good (unknown, expired, revoked) the seed does not tell.
+            exc = Unauthorized("bearer token does not match any configured value")
         response = super().handle_exception(exc)
         # These routes answer errors as plain JSON, with the members of a problem.
         response.content_type = None

@@ -51,8 +51,15 @@ def test_options_needs_no_token() -> None:
 
 @pytest.mark.parametrize(
     ("header", "message"),
-    [(None, "missing Authorization header"), ("Basic x", "Authorization header must use the Bearer scheme")],
+    [
+        (None, "missing Authorization header"),
+        ("Basic x", "Authorization header must use the Bearer scheme"),
+        ("bearer x", "Authorization header must use the Bearer scheme"),
+        ("Bearer x", "bearer token does not match any configured value"),
+        ("Bearer zlv_unknown", "bearer token does not match any configured value"),
+    ],
 )
+@pytest.mark.django_db
 def test_without_a_token_nothing_is_told(header: str | None, message: str) -> None:
     """401 with the seed's message on every path, also on those that do not exist."""
     http = Client(headers={"authorization": header} if header else {})

@@ -434,6 +434,23 @@ def test_a_cancelled_run_ends_completed(workflow: Any) -> None:
         lifecycle.cancel(record["id"])
 
 
+def test_a_cancel_undoes_nothing_as_in_the_seed(workflow: Any) -> None:
+    """Kept from the seed: a cancel asks the tenant nothing any more, so what was done stays done and says so."""
+    undone: list[str] = []
+
+    @workflow("cancel-saga")
+    def body(context: Any, given: Any) -> Any:
+        context.step("charge", lambda: "c1", compensate=undone.append)
+        context.wait_for_event("never")
+
+    record = run("cancel-saga")
+    lifecycle.cancel(record["id"], reason="enough")
+    wake()
+    record = records.load(record["id"])
+    assert (record["status"], undone, record["journal"]["compensationsRun"]) == ("cancelled", [], {})
+    assert record["invocationCount"] == 1
+
+
 @pytest.mark.parametrize("detached", [False, True])
 def test_cancelling_a_parent_leaves_its_children(workflow: Any, detached: bool) -> None:
     """11: children go with their parent, unless they were declared to stay."""
