@@ -13,6 +13,7 @@ from marketplace.models import Install, Plugin, UpdatePolicy
 from tests.zelavis.releases import MODULE, approved
 from zelavis import activation, registry
 from zelavis.activation import automatic
+from zelavis.errors import ConsentOutdated, ConsentRequired
 
 pytestmark = pytest.mark.django_db
 
@@ -76,6 +77,23 @@ def test_a_new_owner_needs_consent_first(installed: Path) -> None:
     approved(installed, version="1.1.0")
     Plugin.objects.update(ownership=2, transferred_at=timezone.now())
     assert later() == []
+
+
+def test_g11_after_a_change_of_hands_every_update_asks_again(installed: Path) -> None:
+    """G11: an update by hand to the same capabilities needs a consent too; one given before the change is void."""
+    approved(installed, version="1.1.0")
+    Plugin.objects.update(ownership=2, transferred_at=timezone.now())
+    with pytest.raises(ConsentRequired) as before:
+        activation.update("counter", actor="user:op")
+    assert before.value.members["added"] == ["new owner: tests"]
+    Plugin.objects.update(ownership=3, transferred_at=timezone.now())
+    with pytest.raises(ConsentOutdated) as again:
+        activation.update("counter", actor="user:op", consent=before.value.members["consent"])
+    activation.update("counter", actor="user:op", consent=again.value.members["consent"])
+    assert registry.get("counter").serving.version == "1.1.0"
+    approved(installed, version="1.2.0")
+    activation.update("counter", actor="user:op")
+    assert registry.get("counter").serving.version == "1.2.0"
 
 
 def test_a_version_that_failed_is_not_tried_again(installed: Path) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from marketplace import capabilities
+from marketplace.models import Plugin
 from zelavis.activation.targets import Target
 from zelavis.errors import ConsentOutdated, ConsentRequired
 from zelavis.models import Deployment
@@ -22,11 +23,18 @@ def digest(target: Target) -> str:
         "capabilities": target.capabilities,
         "publicRoutes": sorted(_public_routes(target.manifest)),
     }
+    plugin = _listing(target)
+    if plugin is not None and plugin.transferred_at is not None:
+        # A yes to one owner is no yes to the next.
+        shown["ownership"] = plugin.ownership
     return hashlib.sha256(json.dumps(shown, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def escalations(target: Target, serving: Deployment | None) -> list[str]:
-    """What this version may do that the serving one may not, in words; for a first install: everything."""
+    """What this version may do that the serving one may not, in words; for a first install: everything.
+
+    A plugin that changed hands since the serving version was consented to is somebody else's: that alone asks again.
+    """
     before = json.loads(serving.grants) if serving is not None else {}
     public_before = _public_routes(json.loads(serving.manifest)) if serving is not None else set()
     change = capabilities.delta(before, dict(target.capabilities))
@@ -37,7 +45,17 @@ def escalations(target: Target, serving: Deployment | None) -> list[str]:
         if one["escalates"]
     ]
     added += [f"public route {path}" for path in sorted(_public_routes(target.manifest) - public_before)]
+    plugin = _listing(target) if serving is not None else None
+    moved = plugin.transferred_at if plugin is not None else None
+    agreed = serving.consented_at if serving is not None else None
+    if plugin is not None and moved is not None and (agreed is None or moved > agreed):
+        added.append(f"new owner: {plugin.publisher.slug}")
     return added
+
+
+def _listing(target: Target) -> Plugin | None:
+    """The plugin in the marketplace; ``None``: a worker's own, which nobody owns there."""
+    return Plugin.objects.select_related("publisher").filter(name=target.name).first() if target.release else None
 
 
 def check(target: Target, *, serving: Deployment | None, given: str | None, implied: bool = False) -> str:
