@@ -82,7 +82,7 @@ class Runtime:
         return self._javascript
 
     def guard(self) -> None:
-        """Refuse to run where one bad instruction of a plugin would end the process.
+        """Refuse to run where a plugin's call could end the process.
 
         ``faulthandler`` replaces the engine's signal handlers when it is switched after the engine was made. Switched
         on, it can be switched off again, which restores them; switched off, nothing can be restored. The hardened
@@ -91,6 +91,8 @@ class Runtime:
         Raises:
             Stop: nothing may run in this process any more.
         """
+        if "gevent.monkey" in sys.modules or "eventlet.patcher" in sys.modules:
+            _refuse_green_threads()
         if faulthandler.is_enabled() == self._signals or self.profile.hardened:
             return
         if not self._signals:
@@ -120,28 +122,33 @@ def runtime(*, fuel: bool = False) -> Runtime:
         with _lock:
             found = _runtimes.get(fuel)
             if found is None:
-                _refuse_green_threads()
                 profile = Profile(hardened=settings.ENVIRONMENT.sandbox_hardened, fuel=fuel)
                 found = Runtime(profile, way(), slots=settings.SANDBOX_SLOTS)
                 _runtimes[fuel] = found
     return found
 
 
+#: What gevent and eventlet replace, by their own names, and a host call may wait in.
+_WAITS = ("thread", "threading", "socket", "ssl", "select", "time", "queue")
+
+
 def _refuse_green_threads() -> None:
     """gevent and eventlet switch stacks inside a host call, which ends the process with a segmentation fault.
 
     Raises:
-        Stop: one of them has replaced this process's threads.
+        Stop: one of them has replaced something of this process that waits.
     """
     gevent, eventlet = sys.modules.get("gevent.monkey"), sys.modules.get("eventlet.patcher")
-    if (gevent is not None and gevent.is_module_patched("threading")) or (
-        eventlet is not None and eventlet.is_monkey_patched("thread")
-    ):
+    replaced = [name for name in _WAITS if gevent is not None and gevent.is_module_patched(name)]
+    if eventlet is not None:
+        replaced += [name for name in _WAITS if eventlet.is_monkey_patched(name)]
+    if replaced:
         raise Stop(
             OutcomeStatus.HOST_ERROR,
             "host_error",
             "Plugins cannot run in this process.",
-            detail="Threads are replaced by gevent or eventlet. Use processes (prefork) or real threads.",
+            detail=f"gevent or eventlet has replaced {', '.join(replaced)}: a switch inside a host call would end the "
+            "process. Use processes (prefork) or real threads.",
         )
 
 

@@ -5,7 +5,9 @@ Each case runs in a process of its own, because the wrong answer is a dead one.
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import os
 import subprocess
 import sys
 import types
@@ -122,16 +124,37 @@ with library.get_context("fork").Pool(2) as pool:
     assert found == [True] * 4
 
 
-def test_green_threads_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where gevent has replaced threads, calls end as ``host_error`` with the reason for the operator; none runs."""
+@pytest.mark.parametrize("replaced", ["threading", "socket"])
+def test_green_threads_are_refused(monkeypatch: pytest.MonkeyPatch, replaced: str) -> None:
+    """Where gevent has replaced what waits, early or late, calls end as ``host_error`` with the reason; none runs."""
     artifact = trouble("c")
+    assert call(artifact, "trouble:healthy").ok
     patched = types.ModuleType("gevent.monkey")
-    patched.is_module_patched = lambda name: name == "threading"  # type: ignore[attr-defined]
+    patched.is_module_patched = lambda name: name == replaced  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "gevent.monkey", patched)
-    monkeypatch.setattr(runtime, "_runtimes", {})
-    outcome = call(artifact, "trouble:healthy")
-    assert outcome.status == "host_error"
-    assert "gevent" in outcome.operator_detail
+    for _ in range(2):
+        outcome = call(artifact, "trouble:healthy")
+        assert outcome.status == "host_error"
+        assert f"gevent or eventlet has replaced {replaced}" in outcome.operator_detail
+        monkeypatch.setattr(runtime, "_runtimes", {})
+    patched.is_module_patched = lambda name: False  # type: ignore[attr-defined]
+    assert call(artifact, "trouble:healthy").ok
+
+
+@pytest.mark.skipif(importlib.util.find_spec("gevent") is None, reason="gevent is not installed; nothing needs it")
+@pytest.mark.parametrize("patch", ["patch_all()", "patch_all(thread=False)", "patch_socket()"])
+def test_the_real_gevent_is_refused(patch: str) -> None:
+    """A process under gevent's own patches gives ``host_error`` and lives."""
+    found = process(
+        f"""
+from gevent import monkey
+monkey.{patch}
+outcome = call(trouble("c"), "trouble:healthy")
+print(json.dumps([outcome.status, "gevent" in outcome.operator_detail]))
+""",
+        PYTHONPATH=os.pathsep.join(sys.path),
+    )
+    assert found == ["host_error", True]
 
 
 @pytest.mark.parametrize("when", ["before", "after", "after-a-trap"])
