@@ -29,7 +29,7 @@ def fetch(url: str, *, digest: str = "") -> bytes:
     """
     try:
         target = hosts.read(url)
-        local = f"{target.host}:{target.port}" in getattr(settings, "SANDBOX_LOOPBACK_HOSTS", ())
+        local = f"{target.host}:{target.port}" in settings.SANDBOX_LOOPBACK_HOSTS
         if target.scheme != "https" and not local:
             raise SpecifierRefused("A specifier is an https URL.", rule="specifier_scheme")
         answer = egress.send(

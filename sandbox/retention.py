@@ -11,9 +11,6 @@ from django.utils import timezone
 
 from sandbox.models import Invocation, PluginMail, PluginMeter, PluginValue, Tape
 
-#: Days, where the settings say nothing.
-LEDGER_DAYS = 30
-TAPE_DAYS = 14
 MAIL_DAYS = 30
 _CHUNK = 1000
 
@@ -21,8 +18,8 @@ _CHUNK = 1000
 def prune(*, now: datetime | None = None) -> dict[str, int]:
     """Delete what is over; gives how much of each. In small transactions, so that nobody waits long."""
     now = now or timezone.now()
-    ledger = timedelta(days=getattr(settings, "SANDBOX_LEDGER_DAYS", LEDGER_DAYS))
-    tapes = timedelta(days=getattr(settings, "SANDBOX_TAPE_DAYS", TAPE_DAYS))
+    ledger = timedelta(days=settings.SANDBOX_LEDGER_DAYS)
+    tapes = timedelta(days=settings.SANDBOX_TAPE_DAYS)
     hour = int(now.timestamp()) // 3600
     return {
         "invocations": _delete(Invocation.objects.filter(created_at__lt=now - ledger)),

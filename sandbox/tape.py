@@ -101,7 +101,7 @@ def observe(finished: Finished) -> None:
 
     call, outcome = finished.call, finished.outcome
     if outcome.status in _FINE:
-        if call.seed % 10_000 >= float(getattr(settings, "SANDBOX_TAPE_SAMPLE", 0.0)) * 10_000:
+        if call.seed % 10_000 >= settings.SANDBOX_TAPE_SAMPLE * 10_000:
             return
         reason = Tape.Reason.SAMPLE
     else:

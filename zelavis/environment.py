@@ -72,8 +72,14 @@ class Environment:
     sandbox_ledger_sample: int
     #: Days after which rows of calls go.
     sandbox_ledger_days: int
-    #: Share of the good calls that are recorded, 0 to 1; failed ones always are.
+    #: Part of the good calls that leave a tape, 0 to 1; a call that fails always may.
     sandbox_tape_sample: float
+    #: Days after which tapes go.
+    sandbox_tape_days: int
+    #: Quantities that no plugin gets more of, whatever its manifest says: capability to quantity to number.
+    sandbox_ceilings: Mapping[str, Mapping[str, int]]
+    #: Development only: ``localhost:PORT``s that plugins may reach although they are this machine.
+    sandbox_loopback_hosts: tuple[str, ...]
     #: Workers for Platforms, for the adapter ``cloudflare``: account, token, dispatch namespace, the URL of the
     #: dispatch Worker that stands before the namespace, and the base URL of the management API.
     cloudflare_account_id: str
@@ -146,6 +152,11 @@ def read(environ: Mapping[str, str] | None = None) -> Environment:
             "ZELAVIS_SANDBOX_LEDGER_DAYS", env.get("ZELAVIS_SANDBOX_LEDGER_DAYS", "30"), most=3650
         ),
         sandbox_tape_sample=_share("ZELAVIS_SANDBOX_TAPE_SAMPLE", env.get("ZELAVIS_SANDBOX_TAPE_SAMPLE", "0")),
+        sandbox_tape_days=_whole("ZELAVIS_SANDBOX_TAPE_DAYS", env.get("ZELAVIS_SANDBOX_TAPE_DAYS", "14"), most=3650),
+        sandbox_ceilings=_ceilings("ZELAVIS_SANDBOX_CEILINGS", env.get("ZELAVIS_SANDBOX_CEILINGS", "")),
+        sandbox_loopback_hosts=_loopback(
+            env.get("ZELAVIS_SANDBOX_LOOPBACK_HOSTS", ""), debug=_boolean("ZELAVIS_DEBUG", env.get("ZELAVIS_DEBUG", ""))
+        ),
         cloudflare_account_id=_word("ZELAVIS_CLOUDFLARE_ACCOUNT_ID", env.get("ZELAVIS_CLOUDFLARE_ACCOUNT_ID", "")),
         cloudflare_api_token=_token("ZELAVIS_CLOUDFLARE_API_TOKEN", env.get("ZELAVIS_CLOUDFLARE_API_TOKEN", "")),
         cloudflare_namespace=_word("ZELAVIS_CLOUDFLARE_NAMESPACE", env.get("ZELAVIS_CLOUDFLARE_NAMESPACE", "")),
@@ -289,6 +300,30 @@ def _whole(name: str, value: str, *, most: int) -> int:
     if not value.isascii() or not value.isdigit() or not 0 < int(value) <= most:
         raise ConfigurationError(f"{name}: expected a whole number from 1 to {most}.")
     return int(value)
+
+
+def _ceilings(name: str, value: str) -> dict[str, dict[str, int]]:
+    """``kv.bytes=65536,http.callsPerHour=100``: the operator's own quantities. Which there are is checked later."""
+    found: dict[str, dict[str, int]] = {}
+    for word in _words(value):
+        match = re.fullmatch(r"([a-z]+(?::[a-z]+)?)\.([a-zA-Z]+)=([0-9]{1,15})", word)
+        if match is None:
+            raise ConfigurationError(f"{name}: expected capability.quantity=number, separated by commas.")
+        capability, quantity, number = match.groups()
+        if quantity in found.setdefault(capability, {}):
+            raise ConfigurationError(f"{name}: {capability}.{quantity} is given twice.")
+        found[capability][quantity] = int(number)
+    return found
+
+
+def _loopback(value: str, *, debug: bool) -> tuple[str, ...]:
+    """Ports of this machine for plugins under development. Nothing that serves others can have them open."""
+    found = _words(value.lower())
+    if found and not debug:
+        raise ConfigurationError("ZELAVIS_SANDBOX_LOOPBACK_HOSTS: only with ZELAVIS_DEBUG=true.")
+    if not all(re.fullmatch(r"localhost:[1-9][0-9]{0,4}", one) for one in found):
+        raise ConfigurationError("ZELAVIS_SANDBOX_LOOPBACK_HOSTS: expected localhost:PORT, separated by commas.")
+    return found
 
 
 def _one_of(name: str, value: str, choices: tuple[str, ...]) -> str:

@@ -70,9 +70,10 @@ SANDBOX_SLOTS = ENVIRONMENT.sandbox_slots
 SANDBOX_LEDGER = ENVIRONMENT.sandbox_ledger
 SANDBOX_LEDGER_SAMPLE = ENVIRONMENT.sandbox_ledger_sample
 SANDBOX_LEDGER_DAYS = ENVIRONMENT.sandbox_ledger_days
-# Set here and not left to getattr's default: a setting that is missing costs a microsecond at every look.
-SANDBOX_CEILINGS: dict[str, dict[str, int]] = {}
+SANDBOX_CEILINGS = ENVIRONMENT.sandbox_ceilings
+SANDBOX_LOOPBACK_HOSTS = ENVIRONMENT.sandbox_loopback_hosts
 SANDBOX_TAPE_SAMPLE = ENVIRONMENT.sandbox_tape_sample
+SANDBOX_TAPE_DAYS = ENVIRONMENT.sandbox_tape_days
 
 DATABASES = {"default": ENVIRONMENT.database}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"

@@ -66,7 +66,7 @@ class Context:
     ceilings: Mapping[str, int] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.ceilings = getattr(settings, "SANDBOX_CEILINGS", _NO_CEILINGS).get(self.capability.name, _NO_CEILINGS)
+        self.ceilings = settings.SANDBOX_CEILINGS.get(self.capability.name, _NO_CEILINGS)
 
     @property
     def plugin(self) -> str:

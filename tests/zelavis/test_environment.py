@@ -51,6 +51,14 @@ def test_postgresql_url_is_taken_apart(tmp_path: Path) -> None:
         ("ZELAVIS_RUNS_TENANT_URL", "ftp://tenant"),
         ("ZELAVIS_PUBLIC_URL", "example.com"),
         ("ZELAVIS_SQLITE_SYNCHRONOUS", "OFF"),
+        ("ZELAVIS_SANDBOX_TAPE_SAMPLE", "1.5"),
+        ("ZELAVIS_SANDBOX_TAPE_SAMPLE", "nan"),
+        ("ZELAVIS_SANDBOX_TAPE_DAYS", "0"),
+        ("ZELAVIS_SANDBOX_CEILINGS", "kv=1"),
+        ("ZELAVIS_SANDBOX_CEILINGS", "kv.bytes=-1"),
+        ("ZELAVIS_SANDBOX_CEILINGS", "kv.bytes=1,kv.bytes=2"),
+        ("ZELAVIS_SANDBOX_CEILINGS", '{"kv": {"bytes": 1}}'),
+        ("ZELAVIS_SANDBOX_LOOPBACK_HOSTS", "localhost:9000"),
         ("ZELAVIS_CLOUDFLARE_ACCOUNT_ID", "../accounts/another"),
         ("ZELAVIS_CLOUDFLARE_NAMESPACE", "production/scripts"),
         ("ZELAVIS_CLOUDFLARE_API_TOKEN", "token\r\nx-evil: 1"),
@@ -87,3 +95,30 @@ def test_secrets_do_not_show_in_its_representation(tmp_path: Path) -> None:
     )
     assert "hidden" not in repr(environment)
     assert "kkkk" not in repr(environment)
+
+
+def test_ceilings_and_tapes_are_read(tmp_path: Path) -> None:
+    """Each ceiling names a capability, a quantity and a number; the tape's part and days are numbers."""
+    environment = read(
+        {
+            "ZELAVIS_DATA_DIR": str(tmp_path),
+            "ZELAVIS_SANDBOX_CEILINGS": "kv.bytes=65536, content:read.callsPerHour=10,kv.keys=5",
+            "ZELAVIS_SANDBOX_TAPE_SAMPLE": "0.01",
+            "ZELAVIS_SANDBOX_TAPE_DAYS": "3",
+        }
+    )
+    assert environment.sandbox_ceilings == {"kv": {"bytes": 65536, "keys": 5}, "content:read": {"callsPerHour": 10}}
+    assert (environment.sandbox_tape_sample, environment.sandbox_tape_days) == (0.01, 3)
+
+
+def test_this_machine_is_open_to_plugins_in_development_alone(tmp_path: Path) -> None:
+    """Ports of this machine are named one by one as localhost, and only where errors are shown in the browser too."""
+    given_ = {"ZELAVIS_DATA_DIR": str(tmp_path), "ZELAVIS_DEBUG": "true"}
+    name = "ZELAVIS_SANDBOX_LOOPBACK_HOSTS"
+    assert read({**given_, name: "localhost:9000,localhost:9001"}).sandbox_loopback_hosts == (
+        "localhost:9000",
+        "localhost:9001",
+    )
+    for value in ("127.0.0.1:9000", "localhost", "example.com:80", "*:80", "localhost:0"):
+        with pytest.raises(ConfigurationError):
+            read({**given_, name: value})
