@@ -14,9 +14,13 @@ class MarketplaceConfig(AppConfig):
     def ready(self) -> None:
         from marketplace import polling, upkeep
         from marketplace.admin.cards import cards
+        from marketplace.authoring.replaying import offered
+        from sandbox import tape
         from zelavis.admin.site import CARDS
         from zelavis.wakeups import SOURCES, WakeSource
 
+        if offered not in tape.RELEASES:
+            tape.RELEASES.append(offered)
         if cards not in CARDS:
             CARDS.append(cards)
         if not any(source.name == "feeds" for source in SOURCES):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -12,6 +13,8 @@ from sandbox.outcome import OutcomeStatus
 HOURS = 24
 #: The newest calls that are read; a busy plugin's hours are a sample of its newest ones.
 MOST_ROWS = 20_000
+#: Calls whose refusals are read one by one.
+MOST_REFUSED = 1_000
 _FINE = {OutcomeStatus.OK.value, OutcomeStatus.REJECTED.value}
 
 
@@ -43,6 +46,8 @@ class Statistics:
     statuses: tuple[tuple[str, int], ...]
     #: ``(hook, calls, p50, p95, failed)``, most called first.
     hooks: tuple[tuple[str, int, float, float, int], ...]
+    #: ``(capability, code, refusals)``, most first; of the newest calls that were refused anything.
+    refused: tuple[tuple[str, str, int], ...]
 
     @property
     def failure_rate(self) -> float:
@@ -83,6 +88,10 @@ def of_plugin(plugin: str, *, now: datetime) -> Statistics:
         times = sorted(duration for _, duration in pairs)
         failed = sum(status not in _FINE for status, _ in pairs)
         hooks.append((hook, len(pairs), percentile(times, 50), percentile(times, 95), failed))
+    refused: Counter[tuple[str, str]] = Counter()
+    told = Invocation.objects.filter(plugin=plugin, created_at__gte=start, created_at__lte=now, refusals__gt=0)
+    for text in told.order_by("-created_at").values_list("refused", flat=True)[:MOST_REFUSED]:
+        refused.update((capability, code) for capability, _, code, _ in _refusals(text))
     return Statistics(
         calls=len(rows),
         failed=sum(row[2] not in _FINE for row in rows),
@@ -93,7 +102,16 @@ def of_plugin(plugin: str, *, now: datetime) -> Statistics:
         hours=tuple(hours),
         statuses=tuple(Counter(row[2] for row in rows).most_common()),
         hooks=tuple(hooks),
+        refused=tuple((capability, code, count) for (capability, code), count in refused.most_common()),
     )
+
+
+def _refusals(text: str) -> list[tuple[str, str, str, str]]:
+    """The refusals of a row; none of a text that was cut."""
+    try:
+        return [tuple(one) for one in json.loads(text)]
+    except ValueError:
+        return []
 
 
 def percentile(ordered: list[float], per_cent: int) -> float:

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import base64
 import difflib
+import functools
 import importlib.metadata
 import json
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -31,6 +32,34 @@ if TYPE_CHECKING:
     from sandbox.models import Tape
 
 logger = logging.getLogger("sandbox.tape")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Other:
+    """Another release of a plugin, on which its tapes can be replayed whether it ever ran here or not."""
+
+    #: sha256 of its source.
+    digest: str
+    version: str
+    #: Makes it ready on this host; raises what has ``code`` and ``message``.
+    deploy: Callable[[], Artifact]
+
+
+#: Gives the releases of a plugin that may be replayed on, newest first; filled in ``AppConfig.ready``.
+RELEASES: list[Callable[[str], Sequence[Other]]] = []
+
+
+def others(plugin: str) -> dict[str, Other]:
+    """Releases of a plugin by their digest: those that are offered, and those that ran here."""
+    from sandbox import compiler
+    from sandbox.models import Invocation
+
+    found = {one.digest: one for give in RELEASES for one in give(plugin)}
+    ran = Invocation.objects.filter(plugin=plugin).order_by().values_list("digest", "version").distinct()[:50]
+    for digest, version in ran:
+        found.setdefault(digest, Other(digest=digest, version=version, deploy=functools.partial(compiler.load, digest)))
+    return found
+
 
 #: Largest tape that is kept, and how many failures of one plugin are kept an hour.
 MOST_BYTES = 2 << 20

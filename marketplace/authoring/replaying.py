@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from pathlib import Path
 
 from marketplace import releases
 from marketplace.authoring import project
 from marketplace.authoring.errors import AuthorError
+from marketplace.models import Release, ReleaseState
 from sandbox import compiler, tape
 from sandbox.artifact import Artifact, Kind
 from sandbox.errors import SandboxError
@@ -40,6 +42,15 @@ def _artifact(against: str, plugin: str) -> Artifact:
         return project.read(against).deploy()
     name, _, version = against.rpartition("@")
     return release_artifact(name or plugin, version)
+
+
+def offered(name: str) -> list[tape.Other]:
+    """The approved releases of a plugin, for replays in the admin."""
+    rows = Release.objects.filter(plugin__name=name, state=ReleaseState.APPROVED).order_by("-version_sort")
+    return [
+        tape.Other(digest=digest, version=version, deploy=functools.partial(release_artifact, name, version))
+        for digest, version in rows.values_list("entry_digest", "version")[:20]
+    ]
 
 
 def release_artifact(name: str, version: str) -> Artifact:

@@ -10,10 +10,9 @@ from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.urls import URLPattern, path
 from django.utils.safestring import SafeString
 
-from sandbox import compiler, tape
+from sandbox import tape
 from sandbox.admin.base import RecordAdmin, badge, draw, operates
-from sandbox.errors import SandboxError
-from sandbox.models import Invocation, Tape
+from sandbox.models import Tape
 
 
 @admin.register(Tape)
@@ -63,11 +62,15 @@ class TapeAdmin(RecordAdmin):
         against = request.POST.get("against", "")
         context: dict[str, Any] = _shown(row)
         try:
-            known = {digest for digest, _ in context["artifacts"]}
-            artifact = compiler.load(against) if against and against in known else None
+            known = {one.digest: one for one in context["artifacts"]}
+            artifact = known[against].deploy() if against in known else None
             context["played"] = tape.replay(row.body, artifact=artifact)
-        except SandboxError as error:
-            context["problem"] = f"{error.message} ({error.code})"
+            context["against"] = known.get(against)
+        except Exception as error:
+            # A release that cannot be made ready says why in its own words; anything else is a fault of ours.
+            if not hasattr(error, "code"):
+                raise
+            context["problem"] = f"{error} ({error.code})"
         self.log_change(request, row, f"Tape replayed{' against ' + against[:12] if against else ''}.")
         request.method = "GET"
         return self.change_view(request, row.pk, extra_context=context)
@@ -75,12 +78,11 @@ class TapeAdmin(RecordAdmin):
 
 def _shown(row: Tape) -> dict[str, Any]:
     body = tape.read(row.body)
-    versions = Invocation.objects.filter(plugin=row.plugin).order_by().values_list("digest", "version").distinct()[:50]
     return {
         "title": f"Tape of {row.plugin} {row.version}",
         "subtitle": None,
         "row": row,
         "body": body,
         "calls": body["hostCalls"],
-        "artifacts": [(digest, version) for digest, version in versions if digest != row.digest],
+        "artifacts": [one for one in tape.others(row.plugin).values() if one.digest != row.digest],
     }

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 
 import pytest
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from sandbox import compiler, host
+from sandbox import compiler, host, tape
 from sandbox.call import Call
 from sandbox.capabilities.backends.database import DatabaseBackend
 from sandbox.limits import Limits
@@ -159,6 +160,31 @@ def test_a_tape_is_replayed_against_another_release(failed: Invocation) -> None:
     assert b"a different outcome" in answer.content
     assert b"&lt;svg src=x" in answer.content
     assert b"<svg src=x" not in answer.content
+
+
+def test_a_tape_is_replayed_against_a_release_that_never_ran(
+    failed: Invocation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A release that is offered can be chosen before anybody installed it; one that does not deploy says why."""
+    changed = SOURCE.replace(b"<img", b"<svg")
+
+    def offered(plugin: str) -> list[tape.Other]:
+        assert plugin == "one"
+        ready = functools.partial(compiler.deploy, changed, kind="javascript")
+        broken = functools.partial(compiler.deploy, b"throw new Error('no');", kind="javascript")
+        return [
+            tape.Other(digest="d" * 64, version="3.0.0", deploy=ready),
+            tape.Other(digest="e" * 64, version="4.0.0", deploy=broken),
+        ]
+
+    monkeypatch.setattr(tape, "RELEASES", [offered])
+    client = person("operator")
+    page = client.get(reverse("admin:sandbox_tape_change", args=[failed.pk])).content
+    assert b"3.0.0" in page
+    assert b"4.0.0" in page
+    button = reverse("admin:sandbox_tape_replay", args=[failed.pk])
+    assert b"a different outcome" in client.post(button, {"against": "d" * 64}).content
+    assert b"plugin_load_failed" in client.post(button, {"against": "e" * 64}).content
 
 
 def test_tapes_are_for_operators(failed: Invocation) -> None:

@@ -154,6 +154,8 @@ def test_quantities_and_refusals(site: Site) -> None:
     browser: Client = person("viewer")
     figures = browser.get(reverse("admin:sandbox_invocation_plugin", args=["each"]))
     assert figures.context["figures"].refusals == sum(rows)
+    counted = {(name, code) for name, code, _ in figures.context["figures"].refused}
+    assert {(site.name, code) for code in ("capability_denied", "calls_exceeded", "quota_exceeded")} == counted
     shown = browser.get(reverse("admin:sandbox_invocation_change", args=["inv_each2"])).content.decode()
     assert "capability_denied" in shown
     assert site.name in shown
@@ -162,7 +164,7 @@ def test_quantities_and_refusals(site: Site) -> None:
 @pytest.mark.parametrize("ending", ["throw new Error('end')", "for (;;);", "return 10n", "return 'x'.repeat(1 << 20)"])
 @pytest.mark.parametrize("name", WRITERS)
 def test_writes_vanish_with_the_call(name: str, ending: str, origin: str, django_user_model: Any) -> None:
-    """What a call wrote is gone when it threw, ran too long, answered nonsense or too much; and stands when it is ok."""
+    """What a call wrote is gone when it threw, ran too long or answered nonsense or too much, and stands when ok."""
     site = Site(name, origin, django_user_model.objects.create_user("ann"))
     rows = site.case.rows.objects
     before = rows.count()
