@@ -30,16 +30,23 @@ def seconds_until_next(*, now: int | None = None) -> float | None:
 #: How near the next alarm must be for a worker to stay for it. Beat, having rung, does not ring again for as long.
 LINGER_SECONDS = 0.5
 _lingering = threading.Lock()
+#: A process at work looks this often whether more is due than it gets done, and asks for help.
+_LOOK_SECONDS = 0.02
+#: A bell for help that nobody answers is not rung again for so long: everybody is busy.
+_UNANSWERED_SECONDS = 0.25
+_looking = threading.Lock()
+_look_at = 0.0
 
 
 def work(*, seconds: float | None = None, linger: float = 0.0) -> int:
     """Claim and drive what is due, the most urgent first, for about ``seconds``. Returns how many runs were driven.
 
-    When more is due it asks another worker to help, and at the end of its time to go on. One thread of a process stays
+    While more is due it asks other workers to help, and at the end of its time to go on. One thread of a process stays
     for alarms that are at most ``linger`` seconds away: in a stream of them a bell for each would come too late.
     """
     give_up = time.monotonic() + (policy.current().slice_seconds if seconds is None else seconds)
     driven = 0
+    _look_soon()
     while True:
         held = leases.claim_next()
         if held is None:
@@ -47,21 +54,40 @@ def work(*, seconds: float | None = None, linger: float = 0.0) -> int:
                 continue
             return driven
         driven += 1
-        if driven == 1:
-            _call_for_help()
+        if _may_look(first=driven == 1):
+            _look()
         engine.drive(held)
         if time.monotonic() > give_up:
             doorbell.ring("runs.tasks.work")
             return driven
 
 
-def _call_for_help() -> None:
+def _look_soon(after: float = _LOOK_SECONDS) -> None:
+    global _look_at
+    _look_at = time.monotonic() + after
+
+
+def _may_look(*, first: bool) -> bool:
+    """Whether this thread is to look for more that is due: at its first run, and the process every now and then."""
+    if first:
+        return True
+    with _looking:
+        if time.monotonic() < _look_at:
+            return False
+        _look_soon()
+        return True
+
+
+def _look() -> None:
     """Ask another worker to come when more is due. Nothing may be raised here: a run is claimed and not yet driven."""
     try:
-        if overdue() > 0:
-            doorbell.ring("runs.tasks.work")
+        more = overdue() > 0
     except DatabaseError as error:
         logger.info("not looked whether more is due", extra={"reason": str(error)})
+        return
+    if more:
+        doorbell.ring("runs.tasks.work")
+        _look_soon(after=_UNANSWERED_SECONDS)
 
 
 def _stay(linger: float, give_up: float) -> bool:

@@ -52,7 +52,12 @@ def production(count: int, kind: str) -> list[Row]:
     """PostgreSQL, Redis, a web process, a worker, beat."""
     with servers.node("tenant.mjs") as tenant, servers.production(tenant, web=1) as made:
         time.sleep(4)
-        return late("Zelavis, PostgreSQL and Redis", made.urls[0], made.token, count, kind)
+        rows = late("Zelavis, PostgreSQL and Redis", made.urls[0], made.token, count, kind)
+        assert made.beat is not None
+        worker, beat = harness.resident_mb(made.workers[0].pid), harness.resident_mb(made.beat.pid)
+        for row in rows:
+            row.note = "; ".join(filter(None, [row.note, f"worker {worker:.0f} MB, beat {beat:.0f} MB"]))
+        return rows
 
 
 def table_of_sleepers(count: int, *, on_postgresql: bool) -> list[Row]:
@@ -69,7 +74,7 @@ def table_of_sleepers(count: int, *, on_postgresql: bool) -> list[Row]:
             env={**kept, **variables},
             capture_output=True,
             text=True,
-            timeout=600,
+            timeout=1800,
         )
     if done.returncode:
         raise peers.Missing((done.stderr.strip().splitlines() or ["no message"])[-1][:200])

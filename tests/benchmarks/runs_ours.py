@@ -29,7 +29,7 @@ def set_up() -> None:
 
 
 def workflows() -> None:
-    """Register the two workflows of the benchmark."""
+    """Register the workflows of the benchmarks."""
     from runs.authoring import Context, workflow
 
     def five(context: Context, given: Any) -> Any:
@@ -40,6 +40,7 @@ def workflows() -> None:
 
     workflow("bench-step", durability="step")(five)
     workflow("bench-invocation", durability="invocation")(five_together)
+    workflow("bench-nothing")(lambda context, given: None)
 
 
 def runner(name: str) -> Callable[[], None]:

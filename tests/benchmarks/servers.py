@@ -67,6 +67,7 @@ class Production:
     database: str
     variables: dict[str, str]
     workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    beat: subprocess.Popen[bytes] | None = None
 
 
 def _manage(variables: dict[str, str], *arguments: str) -> str:
@@ -112,7 +113,8 @@ def production(
                 command += ["-n", f"bench{number}@%h", "--loglevel", "ERROR"]
                 made.workers.append(subprocess.Popen(command, cwd=ROOT, env=variables, start_new_session=True, **QUIET))
             schedule = [str(BIN / "celery"), "-A", "zelavis", "beat", "--loglevel", "ERROR", "--pidfile", ""]
-            started.append(subprocess.Popen(schedule, cwd=ROOT, env=variables, **QUIET))
+            made.beat = subprocess.Popen(schedule, cwd=ROOT, env=variables, **QUIET)
+            started.append(made.beat)
             started += made.workers
             for base in made.urls:
                 _until_ready(base)

@@ -38,3 +38,17 @@ def test_a_worker_told_not_to_linger_goes_at_once(workflow: Any) -> None:
     workflow("bench-nothing")(lambda context, given: "woken")
     _delayed(80)
     assert alarms.work() == 0
+
+
+def test_a_worker_that_stayed_asks_for_help(workflow: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When more becomes due than a lingering worker gets done at once, it rings for another."""
+    rung: list[str] = []
+    monkeypatch.setattr(alarms.doorbell, "ring", lambda task, *args: rung.append(task))
+    workflow("bench-nothing")(lambda context, given: "first")
+    workflow("bench-busy")(lambda context, given: time.sleep(0.03))
+    _delayed(60)
+    due = clock.now_ms() + 150
+    for _ in range(3):
+        lifecycle.trigger("bench-busy", delay_until=due, claim=True)
+    assert alarms.work(linger=0.5) == 4
+    assert rung == ["runs.tasks.work"]
