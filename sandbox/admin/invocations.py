@@ -40,6 +40,7 @@ class InvocationAdmin(RecordAdmin):
     search_fields = ("=id", "=plugin", "=correlation")
     search_help_text = "Plugin, invocation or correlation"
     change_form_template = "admin/sandbox/invocation.html"
+    change_list_template = "admin/sandbox/invocations.html"
 
     def get_urls(self) -> list[URLPattern]:
         page = self.admin_site.admin_view(self.plugin_view)

@@ -6,6 +6,7 @@ import dataclasses
 import functools
 
 import pytest
+from django.contrib.staticfiles import finders
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -64,6 +65,15 @@ def test_the_ledger_lists_and_filters(failed: Invocation) -> None:
     assert [row.pk for row in only.context["cl"].result_list] == [failed.pk]
     found = client.get(page, {"q": failed.pk})
     assert [row.pk for row in found.context["cl"].result_list] == [failed.pk]
+
+
+def test_the_ledger_can_be_followed(failed: Invocation) -> None:
+    """The list has a switch to follow new calls, served as a script of our own; a person without a list gets none."""
+    text = person("viewer").get(reverse("admin:sandbox_invocation_changelist")).content.decode()
+    assert 'data-live="changelist-form"' in text
+    assert 'id="changelist-form"' in text
+    assert "sandbox/live.js" in text
+    assert finders.find("sandbox/live.js")
 
 
 def test_a_call_shows_outcome_error_log_and_refusals(failed: Invocation) -> None:
