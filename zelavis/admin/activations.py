@@ -16,6 +16,7 @@ from sandbox.errors import SandboxError
 from zelavis import activation, audit
 from zelavis.admin.plugins import tell
 from zelavis.admin.readonly import ReadOnlyAdmin, real_id
+from zelavis.api.shapes import stages_of
 from zelavis.errors import ZelavisError
 from zelavis.models import Activation
 from zelavis.templatetags.zelavis_ui import ago, badge
@@ -61,7 +62,10 @@ class ActivationAdmin(ReadOnlyAdmin):
                 else "",
                 "may": self.may(request),
                 "can_retry": row.state == Activation.State.FAILED and newest is not None and newest.pk == row.pk,
-                "can_roll_back": entry is not None and entry.previous_id is not None and entry.serving_id is not None,
+                "can_roll_back": entry is not None
+                and entry.serving_id is not None
+                and (entry.previous_id is not None or entry.candidate_id is not None),
+                "stages": stages_of(row.rollout),
                 "curl": as_curl(row, request.build_absolute_uri("/")),
             }
         return super().change_view(request, object_id, form_url, {**context, **(extra_context or {})})
@@ -103,6 +107,8 @@ def as_curl(row: Activation, base: str) -> str:
     body: dict[str, Any] = {"reason": row.reason} if row.reason else {}
     if row.deployment is not None and row.action in (Activation.Action.INSTALL, Activation.Action.UPDATE):
         body |= {"version": row.deployment.version, "consent": row.deployment.consent}
+        if row.action == Activation.Action.UPDATE:
+            body |= {"percent": row.percent, "shadowTapes": row.shadow_tapes}
     if row.purge:
         body["purge"] = True
     words = ["curl", "-X", "POST", f"{base.rstrip('/')}/api/plugins/{row.plugin}/{verb}"]

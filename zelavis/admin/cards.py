@@ -21,6 +21,8 @@ def core(request: HttpRequest) -> list[Card]:
     working = querysets.unfinished().count()
     failed = PluginEntry.objects.filter(activation_state=PluginEntry.ActivationState.FAILED).count()
     resting = CircuitBreaker.objects.filter(opened_at__isnull=False).count()
+    blocked = PluginEntry.objects.exclude(blocked="").count()
+    staged = PluginEntry.objects.filter(rollout__isnull=False).count()
     late = HookEvent.objects.filter(wake_at__lt=timezone.now() - _LATE).count()
     activations = reverse("admin:zelavis_activation_changelist")
     return [
@@ -39,6 +41,20 @@ def core(request: HttpRequest) -> list[Card]:
             if failed
             else "Every plugin is where it should be.",
             tone="alarm" if failed else "calm",
+        ),
+        Card(
+            title="Blocked plugins",
+            count=blocked,
+            url=f"{reverse('admin:zelavis_pluginentry_changelist')}?blocked__gt=",
+            text="Stopped by an operator until somebody lets them go on." if blocked else "Nobody stopped a plugin.",
+            tone="notice" if blocked else "calm",
+        ),
+        Card(
+            title="Staged updates",
+            count=staged,
+            url=f"{activations}?state__exact=rolling_out",
+            text="A share of the calls goes to a new version." if staged else "No update is in stages.",
+            tone="notice" if staged else "calm",
         ),
         Card(
             title="Resting plugins",

@@ -13,13 +13,15 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.safestring import SafeString
 
+from marketplace import rollouts, settings_schema
+from marketplace.models import Plugin, UpdatePolicy
 from sandbox.errors import SandboxError
-from zelavis import activation, active, audit, registry
+from zelavis import activation, active, audit, carry, registry
 from zelavis.activation import consent as consents
 from zelavis.activation import targets
 from zelavis.adapters import get as adapter_of
 from zelavis.admin.readonly import ReadOnlyAdmin
-from zelavis.api.shapes import breaker_of, masked
+from zelavis.api.shapes import breaker_of, masked, stages_of
 from zelavis.errors import ConsentRequired, UnknownPlugin, ZelavisError
 from zelavis.models import Activation, PluginEntry
 from zelavis.templatetags.zelavis_ui import ago, badge
@@ -44,6 +46,9 @@ class PluginEntryAdmin(ReadOnlyAdmin):
             path("update/<str:name>/", wrap(self.update_view), name="zelavis_pluginentry_update"),
             path("rollback/<str:name>/", wrap(self.rollback_view), name="zelavis_pluginentry_rollback"),
             path("uninstall/<str:name>/", wrap(self.uninstall_view), name="zelavis_pluginentry_uninstall"),
+            path("promote/<str:name>/", wrap(self.promote_view), name="zelavis_pluginentry_promote"),
+            path("block/<str:name>/", wrap(self.block_view), name="zelavis_pluginentry_block"),
+            path("unblock/<str:name>/", wrap(self.unblock_view), name="zelavis_pluginentry_unblock"),
             path("settings/<str:name>/", wrap(self.settings_view), name="zelavis_pluginentry_settings"),
             *super().get_urls(),
         ]
@@ -73,6 +78,7 @@ class PluginEntryAdmin(ReadOnlyAdmin):
             "failed": attempts[0] if attempts and attempts[0].state == Activation.State.FAILED else None,
             "at_work": next((row for row in attempts if row.finished_at is None), None),
             "breaker": breaker_of(entry.name),
+            "stages": stages_of(entry.rollout),
             "may": self.may(request),
         }
 
@@ -111,10 +117,13 @@ class PluginEntryAdmin(ReadOnlyAdmin):
                     version=target.version or None,
                     consent=request.POST.get("consent") or None,
                     reason=request.POST.get("reason", "").strip(),
+                    **_asked(request, target, update=update),
                 ),
                 again=request.get_full_path(),
             )
         added = consents.escalations(target, serving)
+        plugin = Plugin.objects.filter(name=name).first()
+        rule = rollouts.policy(plugin) if plugin is not None else UpdatePolicy()
         context = {
             **self.admin_site.each_context(request),
             "title": f"{'Update' if update else 'Install'} {target.name} {target.version}",
@@ -134,6 +143,9 @@ class PluginEntryAdmin(ReadOnlyAdmin):
             "added": added,
             "consent": consents.digest(target),
             "update": update,
+            "needed": _needed(target, entry),
+            "percent": rule.first_percent,
+            "shadow_tapes": rule.shadow_tapes,
             "surface": active.surface(json.dumps(dict(target.manifest))),
         }
         return TemplateResponse(request, "admin/zelavis/pluginentry/consent.html", context)
@@ -150,6 +162,8 @@ class PluginEntryAdmin(ReadOnlyAdmin):
                 ),
             )
         text = f"{entry.serving} serves now; {entry.previous} will, once it answers. Its data stays as it is."
+        if entry.candidate is not None:
+            text = f"The staged update to {entry.candidate} ends; every call goes to {entry.serving} again."
         return self._confirm(request, entry, title=f"Roll back {name}", text=text, button="Roll back")
 
     def uninstall_view(self, request: HttpRequest, name: str) -> HttpResponse:
@@ -174,6 +188,42 @@ class PluginEntryAdmin(ReadOnlyAdmin):
             button="Uninstall",
             purge=True,
         )
+
+    def promote_view(self, request: HttpRequest, name: str) -> HttpResponse:
+        """Confirm, then send every call to the version on its way."""
+        entry = self._entry(request, name)
+        if request.method == "POST":
+            reason = request.POST.get("reason", "").strip()
+            return self._do(
+                request, entry, lambda: activation.promote(name, actor=audit.actor_of(request), reason=reason)
+            )
+        text = f"Every call goes to {entry.candidate} from now on; the stages that are left are skipped."
+        return self._confirm(request, entry, title=f"Promote {name}", text=text, button="Promote")
+
+    def block_view(self, request: HttpRequest, name: str) -> HttpResponse:
+        """Confirm with a reason, then stop the plugin where it stands."""
+        text = (
+            "Nobody calls it any more, and its calls that run are ended within a second. Its versions, settings and "
+            "data stay; unblock it and it goes on."
+        )
+        return self._stand(request, name, registry.block, title=f"Block {name}", text=text, button="Block")
+
+    def unblock_view(self, request: HttpRequest, name: str) -> HttpResponse:
+        """Confirm, then let it go on."""
+        text = "It serves again from the next call on, as it did before."
+        return self._stand(request, name, registry.unblock, title=f"Unblock {name}", text=text, button="Unblock")
+
+    def _stand(self, request: HttpRequest, name: str, verb: Any, *, title: str, text: str, button: str) -> HttpResponse:
+        entry = self._entry(request, name)
+        if request.method != "POST":
+            return self._confirm(request, entry, title=title, text=text, button=button)
+        try:
+            verb(name, actor=audit.actor_of(request), reason=request.POST.get("reason", "").strip())
+        except ZelavisError as error:
+            messages.error(request, error.message)
+        else:
+            messages.success(request, f"{title}: done.")
+        return self._back(entry)
 
     def settings_view(self, request: HttpRequest, name: str) -> HttpResponse:
         """Settings as JSON, checked under the plugin's schema."""
@@ -266,6 +316,43 @@ class PluginEntryAdmin(ReadOnlyAdmin):
         return ago(entry.updated_at)
 
 
+def _needed(target: targets.Target, entry: PluginEntry | None) -> list[settings_schema.Field]:
+    """Settings that the version requires and that have no value yet, as fields of the form."""
+    schema = carry.schema_of(target.manifest)
+    missing = carry.carry(schema, json.loads(entry.settings) if entry else {}).missing
+    return [field for field in settings_schema.fields(schema) if field.name in missing] if missing else []
+
+
+def _asked(request: HttpRequest, target: targets.Target, *, update: bool) -> dict[str, Any]:
+    """What the form adds to consent: settings, and how carefully the update goes."""
+    properties = carry.schema_of(target.manifest).get("properties", {})
+    settings = {}
+    for member, text in request.POST.items():
+        name = member.removeprefix("setting-")
+        if name != member and name in properties and isinstance(text, str) and text:
+            settings[name] = _value(properties[name]["type"], text)
+    if not update:
+        return {"settings": settings}
+    numbers = {name: request.POST.get(name, "") for name in ("percent", "shadow_tapes")}
+    return {"settings": settings, **{name: int(text) for name, text in numbers.items() if str(text).isdigit()}}
+
+
+def _value(kind: str, text: str) -> Any:
+    """A field of a form as a setting; what cannot be one is refused with the others, by the schema."""
+    match kind:
+        case "boolean":
+            return text == "true"
+        case "integer" | "number":
+            try:
+                return int(text) if kind == "integer" else float(text)
+            except ValueError:
+                return text
+        case "array":
+            return [line.strip() for line in text.splitlines() if line.strip()]
+        case _:
+            return text
+
+
 def tell(request: HttpRequest, attempt: Activation) -> None:
     """The end of a verb, as a message."""
     what = f"{attempt.action} of {attempt.plugin}"
@@ -274,6 +361,8 @@ def tell(request: HttpRequest, attempt: Activation) -> None:
             messages.success(request, f"The plugin {attempt.deployment or attempt.plugin} serves.")
         case Activation.State.INACTIVE:
             messages.success(request, f"The plugin {attempt.plugin} no longer serves.")
+        case Activation.State.ROLLING:
+            messages.success(request, f"The version {attempt.deployment} gets {attempt.percent} % of the calls now.")
         case Activation.State.FAILED:
             messages.error(request, f"The {what} failed: {attempt.message}")
         case _:

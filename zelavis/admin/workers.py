@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.utils.safestring import SafeString
 
-from zelavis import audit, encryption
+from zelavis import audit, encryption, workers
 from zelavis.admin.readonly import ReadOnlyAdmin
 from zelavis.api.activations import declared
 from zelavis.models import DispatchNamespace, DispatchWorker, HostedPlugin
@@ -85,11 +86,15 @@ class DispatchWorkerAdmin(admin.ModelAdmin):
     list_filter = ("namespace",)
     list_select_related = ("namespace",)
     search_fields = ("name", "base_url")
+    actions = ("settle",)
 
     def save_model(self, request: HttpRequest, obj: DispatchWorker, form: Any, change: bool) -> None:
         if form.cleaned_data["no_secret"]:
             obj.secret = ""
+            obj.previous_secret = ""
         elif form.cleaned_data["new_secret"]:
+            # The one before counts on, until the change is ended: the worker is told at another moment.
+            obj.previous_secret = obj.secret
             obj.secret = encryption.seal(form.cleaned_data["new_secret"])
         super().save_model(request, obj, form, change)
         # Names of what changed, never the secret.
@@ -100,9 +105,17 @@ class DispatchWorkerAdmin(admin.ModelAdmin):
             changes={"fields": [[], sorted(form.changed_data)]},
         )
 
+    @admin.action(description="End the change of the secret: the one before counts no more", permissions=["change"])
+    def settle(self, request: HttpRequest, queryset: QuerySet[DispatchWorker]) -> None:
+        for worker in queryset:
+            workers.settle(worker, actor=audit.actor_of(request))
+            messages.success(request, f"{worker}: only the newest secret counts.")
+
     @admin.display(description="signed")
     def signed(self, worker: DispatchWorker) -> SafeString:
-        return badge("ok", "both ways") if worker.secret else badge("warning", "no")
+        if worker.previous_secret:
+            return badge("notice", f"being changed: {', '.join(workers.key_ids(worker))}")
+        return badge("ok", f"both ways, {workers.key_ids(worker)[0]}") if worker.secret else badge("warning", "no")
 
 
 @admin.register(HostedPlugin)

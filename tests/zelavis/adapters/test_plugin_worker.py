@@ -56,11 +56,11 @@ class Worker:
         self.data, self.port = data, free_port()
         self.start()
 
-    def start(self) -> None:
+    def start(self, **variables: str) -> None:
         self.process = subprocess.Popen(
             [sys.executable, "manage.py", "plugin_worker", "--port", str(self.port)],
             cwd=ROOT,
-            env=environment(self.data, ZELAVIS_WORKER_SECRET=KEY),
+            env=environment(self.data, **{"ZELAVIS_WORKER_SECRET": KEY, **variables}),
             stdout=subprocess.DEVNULL,
             start_new_session=True,
         )
