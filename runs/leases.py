@@ -73,13 +73,13 @@ def claim_next(*, now: int | None = None) -> Held | None:
         with transaction.atomic(), connection.cursor() as cursor:
             cursor.execute(
                 "UPDATE runs_run SET fence = fence + 1, lease_owner = %s, wake_at = %s, claims = claims + 1, "
-                "invocations = invocations + 1 WHERE id = (SELECT id FROM runs_run WHERE wake_at <= %s "
-                "AND status IN ('running', 'waiting') AND NOT paused "
-                f"ORDER BY priority DESC, wake_at LIMIT 1{sql.skip_locked()}) RETURNING {COLUMNS}",
-                [owner(), moment + lease_ms(), moment],
+                f"invocations = invocations + 1 WHERE id = {_most_urgent()} RETURNING {COLUMNS}",
+                [owner(), moment + lease_ms(), moment, moment, moment],
             )
             row = cursor.fetchone()
-            held = _open(cursor, Held(*row), moment) if row else None
+            # What follows asks for one run: its plan may be kept. That of the search may not, it depends on the time.
+            with sql.cursor() as known:
+                held = _open(known, Held(*row), moment) if row else None
         if held is not None:
             keep(held)
             sql.crash_point("after_commit:claim")
@@ -88,6 +88,24 @@ def claim_next(*, now: int | None = None) -> Held | None:
             return None
         # A wake-up for nothing was put right; look for the next.
     return None
+
+
+def _most_urgent() -> str:
+    """The id of the run to take next; the present three times as parameter.
+
+    Three looks into an index, of which the first that finds something is the last: ordering all that is due by priority
+    would read and sort every row of a burst for each claim, 12 ms instead of 0.06 with 10,000 due.
+    """
+    due = (
+        "SELECT id FROM runs_run WHERE wake_at <= %s AND status IN ('running', 'waiting') AND NOT paused "
+        "AND {which} ORDER BY {order} LIMIT 1" + sql.skip_locked()
+    )
+    parts = (
+        due.format(which="NOT (priority = 0) AND priority > 0", order="priority DESC, wake_at"),
+        due.format(which="priority = 0", order="wake_at"),
+        due.format(which="NOT (priority = 0) AND priority < 0", order="priority DESC, wake_at"),
+    )
+    return f"COALESCE(({parts[0]}), ({parts[1]}), ({parts[2]}))"
 
 
 def _open(cursor: object, held: Held, now: int) -> Held | None:

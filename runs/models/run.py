@@ -65,6 +65,12 @@ class Run(models.Model):
         permissions = [("steer_run", "Cancel, pause, wake and resume runs, and answer what they wait for")]
         indexes = [
             models.Index(fields=["wake_at"], name="runs_run_due", condition=Q(wake_at__isnull=False)),
+            # Runs with a priority are few, and asked for before the others.
+            models.Index(
+                fields=["-priority", "wake_at"],
+                name="runs_run_urgent",
+                condition=Q(wake_at__isnull=False) & ~Q(priority=0),
+            ),
             models.Index(fields=["tenant", "-created_at", "-id"], name="runs_run_tenant"),
             models.Index(fields=["-created_at", "-id"], name="runs_run_created"),
             models.Index(fields=["workflow_id", "status", "-created_at"], name="runs_run_workflow"),

@@ -72,6 +72,17 @@ def test_why_names_what_is_missing(workflow: Any) -> None:
     assert queries.why(held.id)["reason"] == "ended"
 
 
+def test_why_names_the_next_alarm(workflow: Any) -> None:
+    """A sleeper says when it is woken, in words and as a moment; a late one says how late."""
+    workflow("test-nap")(lambda context, given: context.sleep(7500))
+    record = run("test-nap")
+    why = queries.why(record["id"])
+    assert why["nextAlarmAt"] == record["pendingWaitpoints"][0]["meta"]["wakeAt"]
+    assert why["text"].startswith("It waits for a time. Its next alarm is in 2 h ")
+    why = queries.why(record["id"], now=why["nextAlarmAt"] + 5000)
+    assert why["text"] == "It waits for a time. Its alarm is 5.0 s late."
+
+
 def test_a_timeline_says_how_late_an_alarm_was(workflow: Any) -> None:
     """The timeline has every step, wait and resolution by time, and an alarm's lateness."""
     workflow("test-late")(lambda context, given: [context.step("a", lambda: 1), context.sleep(0)])
@@ -130,3 +141,14 @@ def test_a_worker_gives_long_runs_back(workflow: Any) -> None:
     assert row.wake_at is not None
     wake()
     assert records.load(held.id)["output"] == "done"
+
+
+def test_urgency_has_three_ranks(workflow: Any) -> None:
+    """Above the usual by priority, then the usual by how long they wait, then below it by priority."""
+    driven: list[str] = []
+    workflow("control-ranks")(lambda context, given: driven.append(given))
+    order = [("low", -1), ("first", 0), ("lowest", -5), ("high", 2), ("second", 0), ("highest", 9)]
+    for late, (name, priority) in enumerate(order):
+        lifecycle.trigger("control-ranks", input=name, priority=priority, now=clock.now_ms() - 1000 + late)
+    alarms.work()
+    assert driven == ["highest", "high", "first", "second", "low", "lowest"]
