@@ -20,7 +20,8 @@ def insert(url: str, prefix: str, count: int, *, wake_in_ms: int) -> None:
             "INSERT INTO runs_run (id, tenant, workflow_id, workflow_version, environment, status, fence, lease_owner, "
             "wake_at, next_seq, invocations, metadata_cursor, compute_ms, priority, attempts, claims, buffered, "
             "paused, created_at, started_at) "
-            "SELECT id, 'default', 'chaos-sleeper', 'v1', 'development', 'waiting', 1, '', now + %s, 2, 1, 0, 0, 0, 0, 0, 0, false, now, now FROM made",
+            "SELECT id, 'default', 'chaos-sleeper', 'v1', 'development', 'waiting', 1, '', "
+            "now + %s, 2, 1, 0, 0, 0, 0, 0, 0, false, now, now FROM made",
             [wake_in_ms],
         )
         connection.execute(
