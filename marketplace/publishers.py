@@ -24,6 +24,8 @@ from zelavis import audit
 from zelavis.errors import Conflict, InvalidRequest, Unavailable
 
 SLUG = re.compile(r"[a-z][a-z0-9-]{1,62}[a-z0-9]")
+#: As the links of a manifest: a name before an @ reads like another host.
+_WEBSITE = re.compile(r"https?://[^\s<>\"'\\/@?#]+([/?#][^\s<>\"'\\]*)?")
 #: Days that a publisher's token lives at most.
 MAX_TOKEN_DAYS = 366
 RESERVED = frozenset(("zelavis", "official", "admin", "system", "anonymous", "marketplace"))
@@ -37,6 +39,8 @@ def create(slug: str, *, name: str, actor: Actor, website: str = "") -> Publishe
     """
     if not SLUG.fullmatch(slug) or "--" in slug or len(name) > 100 or not name.strip() or not name.isprintable():
         raise InvalidRequest("A publisher needs a slug of 3 to 64 letters, digits and hyphens, and a name.")
+    if website and (not _WEBSITE.fullmatch(website) or len(website) > 200):
+        raise InvalidRequest("A website is an http or https URL without a name or password in it.")
     if slug in RESERVED and not actor.is_system:
         raise PublisherExists(f"{slug} is reserved.")
     if not actor.is_person and not actor.is_system:

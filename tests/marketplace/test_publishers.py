@@ -74,6 +74,16 @@ def test_keys_and_publishers_are_checked() -> None:
             publishers.create(slug, name="x", actor=owner)
 
 
+@pytest.mark.parametrize("url", ["javascript:alert(1)", "ftp://a.example", "https://bank.example@evil.example", "x"])
+def test_f07_a_website_is_a_plain_web_address(url: str) -> None:
+    """F07: what a publisher's page links to is http or https, without a name before the host."""
+    with pytest.raises(InvalidRequest):
+        publishers.create("linked", name="Linked", website=url, actor=kit.actor(kit.person("linus")))
+    assert publishers.create(
+        "linked", name="L", website="https://a.example/b?c=d@e", actor=kit.actor(kit.person("lea"))
+    )
+
+
 def test_g11_a_person_who_leaves_takes_their_tokens_along() -> None:
     """G11: tokens that a person made for a publisher end when the person leaves."""
     acme, owner = kit.publisher()

@@ -35,8 +35,8 @@ def test_every_state_and_verb_is_on_the_page_of_curation(root: Path) -> None:
 def test_rows_of_the_hostile_matrix_name_tests_that_exist(root: Path) -> None:
     """Each test file and test that the table of hostile rows names is there."""
     text = (root / "docs/reference/curation.md").read_text(encoding="utf-8")
-    named = re.findall(r"`(test_\w+\.py)(?:::(test_\w+))?", text)
+    named = re.findall(r"`(tests/[a-z/]+/)?(test_\w+\.py)(?:::(test_\w+))?", text)
     assert named
-    for file, function in named:
-        source = (root / "tests/marketplace" / file).read_text(encoding="utf-8")
+    for folder, file, function in named:
+        source = (root / (folder or "tests/marketplace") / file).read_text(encoding="utf-8")
         assert not function or f"def {function}" in source, (file, function)
