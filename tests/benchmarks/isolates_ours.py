@@ -1,9 +1,11 @@
 """Our rows of ``isolates``: this process has Django set up on an empty SQLite and runs the standard job.
 
-    python -m tests.benchmarks.isolates_ours CALLS SECONDS        (ZELAVIS_DATA_DIR)
+    python -m tests.benchmarks.isolates_ours CALLS SECONDS PART        (ZELAVIS_DATA_DIR, ZELAVIS_DATABASE_URL)
 
 "bare" is ``sandbox.host.execute`` with a memory backend and no ledger; "policy and ledger" is what a fired hook costs:
-grants, the database backend with its commit, and a ledger row. "portable" is the way without the fast path.
+grants, the database backend with its commit, and a ledger row. "no policy" is what is left of a bare call without the
+session: the same C calls, the envelope, the answer, and host calls that check and record nothing, as the peers' do.
+Parts: ``bare``, ``hardened``, ``database``, ``plugins``.
 """
 
 from __future__ import annotations
@@ -25,14 +27,14 @@ GRANTS: dict[str, dict[str, Any]] = {
 HOOK = "content:afterSave"
 
 
-def rows_in_child(calls: int, seconds: float) -> list[Row]:
-    """Run this file in a process of its own; the rows it printed."""
+def rows_in_child(calls: int, seconds: float, part: str, **variables: str) -> list[Row]:
+    """Run a part of this file in a process of its own; the rows it printed."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("ZELAVIS_", "DJANGO_"))}
     with tempfile.TemporaryDirectory() as folder:
         done = subprocess.run(
-            [sys.executable, "-m", "tests.benchmarks.isolates_ours", str(calls), str(seconds)],
+            [sys.executable, "-m", "tests.benchmarks.isolates_ours", str(calls), str(seconds), part],
             cwd=harness.ROOT,
-            env={**kept, "ZELAVIS_DATA_DIR": folder},
+            env={**kept, "ZELAVIS_DATA_DIR": folder, **variables},
             stdout=subprocess.PIPE,
             text=True,
             timeout=600,
@@ -117,34 +119,87 @@ def two_hundred() -> Row:
     return row
 
 
+def without_policy(artifact: Any) -> Callable[[], Any]:
+    """A bare call without the session: envelope, store, answer; its host calls are those of the peers."""
+    from sandbox import abi, runtime, ticker
+    from sandbox.call import Call
+
+    here = runtime.runtime()
+    program = here.program(artifact)
+
+    def answer(family: str, request: bytes) -> bytes:
+        return work.kv(request)
+
+    def call() -> Any:
+        made = Call(id="inv_floor", plugin="benchmark", version="1.0.0", hook=HOOK, event=work.EVENT)
+        run = abi.Invocation(
+            answer, ticks=ticker.ticks(5000), memory_limit=16 << 20, table_limit=10_000, output_limit=65_536
+        )
+        with here.ticker:
+            return abi.answer(program.run(abi.envelope(made), run), depth=64)
+
+    return call
+
+
+def bare(count: int, seconds: float, *, title: str = "Zelavis {}, bare") -> None:
+    """Every language with stores in memory."""
+    from sandbox.capabilities.backends.memory import MemoryBackend
+
+    made = artifacts()
+    for language, artifact in made.items():
+        progress(title.format(language))
+        call = caller(artifact, backend=MemoryBackend(), record=False, check=language != "tiny")
+        emit(measured(title.format(language), call, count=count, seconds=seconds, fresh="yes"))
+    trivial = caller(made["JavaScript"], backend=MemoryBackend(), record=False, hook="user:created", check=False)
+    name = title.format("JavaScript") + ", a hook that returns 1"
+    emit(measured(name, trivial, count=count, seconds=seconds, fresh="yes"))
+    if "bare" in title:
+        row = measured(
+            "Zelavis tiny, no policy", without_policy(made["tiny"]), count=count, seconds=seconds, fresh="yes"
+        )
+        row.note = "the store cycle with envelope and answer"
+        emit(row)
+
+
+def database(count: int, seconds: float) -> None:
+    """Policy and ledger, on the database that the environment names."""
+    from django.conf import settings
+    from django.db import connection
+
+    made = artifacts()
+    shown = {"sqlite": "SQLite", "postgresql": "PostgreSQL, fsync on"}[connection.vendor]
+    for language in made if connection.vendor == "sqlite" else ("JavaScript", "C"):
+        progress(f"{language} with policy and ledger, {shown}")
+        call = caller(made[language], backend=None, record=True, check=language != "tiny")
+        row = measured(f"Zelavis {language}, policy and ledger", call, count=count // 4, seconds=seconds, fresh="yes")
+        row.note = shown
+        emit(row)
+    settings.SANDBOX_LEDGER = "batched"
+    call = caller(made["JavaScript"], backend=None, record=True)
+    row = measured("Zelavis JavaScript, policy and ledger", call, count=count // 4, seconds=seconds, fresh="yes")
+    row.note = f"{shown}; ledger in batches"
+    emit(row)
+
+
 def main() -> None:
-    count, seconds = int(sys.argv[1]), float(sys.argv[2])
+    count, seconds, part = int(sys.argv[1]), float(sys.argv[2]), sys.argv[3]
     from tests.benchmarks.runs_ours import set_up
 
     set_up()
     from django.conf import settings
 
     from sandbox import runtime
-    from sandbox.capabilities.backends.memory import MemoryBackend
 
     settings.DEBUG = False
     progress(f"ours runs by {runtime.way().__name__}")
-    made = artifacts()
-    for language, artifact in made.items():
-        progress(f"ours, {language}")
-        check = language != "tiny"
-        backend = MemoryBackend()
-        call = caller(artifact, backend=backend, record=False, check=check)
-        emit(measured(f"Zelavis {language}, bare", call, count=count, seconds=seconds, fresh="yes"))
-    trivial = caller(made["JavaScript"], backend=MemoryBackend(), record=False, hook="user:created", check=False)
-    emit(measured("Zelavis JavaScript, hook that returns 1", trivial, count=count, seconds=seconds, fresh="yes"))
-    for language in ("JavaScript", "C", "AssemblyScript"):
-        progress(f"ours, {language} with policy and ledger")
-        call = caller(made[language], backend=None, record=True)
-        row = measured(f"Zelavis {language}, policy and ledger", call, count=count // 4, seconds=seconds, fresh="yes")
-        row.note = "SQLite"
-        emit(row)
-    emit(two_hundred())
+    if part == "bare":
+        bare(count, seconds)
+    elif part == "hardened":
+        bare(count, seconds, title="Zelavis {}, hardened")
+    elif part == "database":
+        database(count, seconds)
+    else:
+        emit(two_hundred())
 
 
 if __name__ == "__main__":
