@@ -201,9 +201,12 @@ def _reason(run: Run, waits: list[dict[str, Any]], now: int) -> dict[str, Any]:
         return {"reason": "paused", "text": "Somebody paused it; unpause it to go on."}
     if run.status == states.WAITING:
         names = ", ".join(wait["text"] for wait in waits) or "nothing"
-        late = run.wake_at is not None and run.wake_at < now - 1000
-        text = f"It waits for {names}." + (f" Its alarm is {(now - run.wake_at) / 1000:.1f} s late." if late else "")  # type: ignore[operator]
-        return {"reason": "waiting", "text": text}
+        text = f"It waits for {names}."
+        if run.wake_at is None:
+            return {"reason": "waiting", "text": text}
+        left = run.wake_at - now
+        text += f" Its alarm is {-left / 1000:.1f} s late." if left < -1000 else f" Its next alarm is {_in(left)}."
+        return {"reason": "waiting", "text": text, "nextAlarmAt": run.wake_at}
     if run.lease_owner:
         left = (run.wake_at or now) - now
         driven = "is driven" if left > 0 else "was driven"
@@ -228,6 +231,15 @@ def _reason(run: Run, waits: list[dict[str, Any]], now: int) -> dict[str, Any]:
             "attempts": run.attempts,
         }
     return {"reason": "ready", "text": "It is ready and waits for a worker."}
+
+
+def _in(ms: int) -> str:
+    """``in 2 h 5 min``, roughly."""
+    seconds = max(0, round(ms / 1000))
+    for name, size, small, unit in (("d", 86400, "h", 3600), ("h", 3600, "min", 60), ("min", 60, "s", 1)):
+        if seconds >= size:
+            return f"in {seconds // size} {name} {seconds % size // unit} {small}"
+    return f"in {seconds} s"
 
 
 def _pending(run_id: str) -> list[Waitpoint]:

@@ -40,7 +40,7 @@ class Waitpoint(models.Model):
         db_table = "runs_waitpoint"
         indexes = [
             models.Index(
-                fields=["kind", "match_key", "tenant"], name="runs_waitpoint_match", condition=Q(state="pending")
+                fields=["kind", "match_key", "run_id"], name="runs_waitpoint_match", condition=Q(state="pending")
             ),
             models.Index(fields=["child_run_id"], name="runs_waitpoint_child", condition=Q(child_run_id__isnull=False)),
         ]
