@@ -10,13 +10,13 @@ import random
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sandbox import abi, compiler
-from sandbox.abi import Stop
+from sandbox import abi, compiler, runtime
+from sandbox.abi import Invocation, Stop
 from sandbox.artifact import Artifact
 from sandbox.errors import SandboxError
 from sandbox.inspect import inspect
 from sandbox.outcome import Outcome, OutcomeStatus
-from tests.sandbox.guests import ROOT, call, javascript, trouble, wat
+from tests.sandbox.guests import ROOT, call, javascript, module, trouble, wat
 
 SLOW = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 
@@ -190,3 +190,42 @@ def test_i10_any_answer_is_a_typed_outcome(data: bytes) -> None:
         abi.answer(data, depth=64)
     except Stop as stop:
         assert stop.error.code or stop.error.name  # noqa: PT017
+
+
+POINTER = st.sampled_from([0, 1, 16, 65_535, 65_536, 65_537, 2**31 - 1, 2**31, 2**32 - 1]) | st.integers(0, 2**32 - 1)
+
+
+@SLOW
+@given(st.tuples(POINTER, POINTER, POINTER, POINTER, POINTER), st.integers(0, 70_000))
+def test_i10_any_pointer_of_a_host_call_is_a_typed_outcome(pointers: tuple[int, ...], size: int) -> None:
+    """Whatever a guest gives as request, buffer and place for a late answer: an answer or a typed stop, and the host
+    reads no byte that is not the guest's."""
+    artifact = compiler.deploy(
+        module(
+            """(module (import "zelavis_v1" "kv" (func $kv (param i32 i32 i32 i32) (result i32)))
+              (import "zelavis_v1" "take" (func $take (param i32))) (memory (export "memory") 1)
+              (func (export "zelavis_alloc") (param i32) (result i32) (i32.const 1024))
+              (func (export "zelavis_call") (param $at i32) (param i32) (result i64)
+                (drop (call $kv (i32.load (local.get $at)) (i32.load offset=4 (local.get $at))
+                                (i32.load offset=8 (local.get $at)) (i32.load offset=12 (local.get $at))))
+                (call $take (i32.load offset=16 (i32.const 1024)))
+                (i64.const 8)))"""
+        ),
+        kind="wasm",
+    )
+    asked: list[bytes] = []
+
+    def answer(family: str, request: bytes) -> bytes:
+        asked.append(request)
+        return b"x" * size
+
+    here = runtime.runtime()
+    run = Invocation(answer, ticks=1000, memory_limit=1 << 20, table_limit=10, output_limit=100)
+    payload = b"".join(pointer.to_bytes(4, "little") for pointer in pointers)
+    try:
+        with here.ticker:
+            assert len(here.program(artifact).run(payload, run)) == 8
+    except Stop as stop:
+        assert stop.status in (OutcomeStatus.TRAP, OutcomeStatus.HOST_ERROR)  # noqa: PT017
+        assert stop.error.code in ("bad_pointer", "nothing_to_take")  # noqa: PT017
+    assert asked == [] or (pointers[0] + pointers[1] <= 65_536 and len(asked[0]) == pointers[1])
