@@ -81,20 +81,27 @@ def check(rows: Rows, log: Path, promises: Iterable[Promise], *, state: str = "c
         assert found[0][0] == state, f"{promise.run_id} ended {found[0]}: {error_of(rows, promise.run_id)}"
         verdict.runs += 1
         verdict.ended[promise.run_id] = found[0][1] / 1000
-        children = rows("SELECT id FROM runs_run WHERE parent_id = %s", promise.run_id)
-        family = verdict.families[promise.run_id] = [promise.run_id, *(row[0] for row in children)]
-        for run_id in family:
-            steps, repeated = check_journal(rows, run_id, lines[run_id], together=promise.workflow in TOGETHER)
-            verdict.steps += steps
-            verdict.repeated += repeated
+        family, steps, repeated = check_family(rows, lines, promise.run_id, together=promise.workflow in TOGETHER)
+        verdict.families[promise.run_id] = family
+        verdict.steps += steps
+        verdict.repeated += repeated
         if state == "completed":
-            _check_output(rows, promise, family)
+            check_output(rows, promise, family)
     stuck = rows(
         "SELECT id, status, wake_at FROM runs_run WHERE completed_at IS NULL AND NOT paused "
         "AND wake_at < extract(epoch FROM now()) * 1000 - 10000"
     )
     assert not stuck, f"nobody looks at {stuck}"
     return verdict
+
+
+def check_family(
+    rows: Rows, lines: dict[str, list[dict[str, Any]]], run_id: str, *, together: bool = False
+) -> tuple[list[str], int, int]:
+    """The journals of a run and of its children. Returns (their ids, steps, steps that began more than once)."""
+    family = [run_id, *(row[0] for row in rows("SELECT id FROM runs_run WHERE parent_id = %s", run_id))]
+    counts = [check_journal(rows, member, lines[member], together=together) for member in family]
+    return family, sum(steps for steps, _ in counts), sum(repeated for _, repeated in counts)
 
 
 def check_journal(rows: Rows, run_id: str, lines: list[dict[str, Any]], *, together: bool = False) -> tuple[int, int]:
@@ -126,7 +133,8 @@ def check_journal(rows: Rows, run_id: str, lines: list[dict[str, Any]], *, toget
     return len(written), sum(len(each) > 1 for each in ran.values())
 
 
-def _check_output(rows: Rows, promise: Promise, family: list[str]) -> None:
+def check_output(rows: Rows, promise: Promise, family: list[str]) -> None:
+    """The output of a run tells its journal's results, and every event that was accepted, once."""
     run_id = promise.run_id
     output = json.loads(rows("SELECT output FROM runs_data WHERE run_id = %s", run_id)[0][0])
     journaled = [

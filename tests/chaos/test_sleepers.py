@@ -1,7 +1,8 @@
-"""A hundred thousand sleep, and ten thousand are due in the same second."""
+"""A hundred thousand sleep, and thousands are due in the same instant."""
 
 from __future__ import annotations
 
+import os
 import time
 from collections import Counter
 
@@ -14,11 +15,12 @@ from tests.chaos.cluster import Cluster
 from tests.chaos.report import Recovery
 
 pytestmark = [pytest.mark.chaos, pytest.mark.postgresql, pytest.mark.redis]
-DUE = 10_000
+#: ``CHAOS_FULL=1``: the burst of the matrix. The usual one is smaller, so that the suite stays short.
+DUE = 10_000 if os.environ.get("CHAOS_FULL") else 2_000
 
 
 def test_a_burst_among_many(cluster: Cluster, recovery: Recovery, name: str, seed: int) -> None:
-    """Row 22: 10,000 alarms of one instant among 100,000 sleepers are all delivered, each once."""
+    """Row 22: thousands of alarms of one instant among 90,000 other sleepers are all delivered, each once."""
     sleepers.insert(cluster.database_url, f"{name}-far", 90_000, wake_in_ms=86_400_000)
     sleepers.insert(cluster.database_url, name, DUE, wake_in_ms=2_000)
     with psycopg.connect(cluster.database_url, autocommit=True) as connection:
@@ -39,7 +41,7 @@ def test_a_burst_among_many(cluster: Cluster, recovery: Recovery, name: str, see
         ended = cluster.rows("SELECT min(completed_at), max(completed_at) FROM runs_run WHERE id = ANY(%s)", ids)[0]
         recovery.note(
             "22",
-            "10,000 due at once among 100,000",
+            f"{DUE:,} due at once among {DUE + 90_000:,}",
             [(ended[0] - due_at[0][0]) / 1000],
             [(ended[1] - due_at[0][0]) / 1000],
             faults=1,
