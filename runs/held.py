@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -68,38 +69,49 @@ class Held:
 
     def load(self, cursor: Any) -> None:
         """Read documents, journal and pending waitpoints, within the transaction of the claim."""
-        cursor.execute("SELECT input, meta, metadata_state FROM runs_data WHERE run_id = %s", [self.id])
-        given, meta, metadata = cursor.fetchone()
+        cursor.execute(_EVERYTHING, [self.id] * 3)
+        rows = cursor.fetchall()
+        if not rows or rows[0][0] != 0:
+            raise ValueError("its documents are missing")
+        _, _, given, meta, metadata = rows[0]
         self.input = jsontext.value_or_absent(given)
         self.meta = jsontext.loads(meta)
         self.metadata = jsontext.loads(metadata)
-        if self.next_seq > 1:
-            # Numbers that the journal has not are those of pieces of streams.
-            self.whole = self._journal(cursor, 0) == self.next_seq - 1
-        cursor.execute(
-            "SELECT key, wake_at, ordinal FROM runs_waitpoint WHERE run_id = %s AND state = 'pending' ORDER BY ordinal",
-            [self.id],
-        )
-        self.pending = {key: (wake_at, ordinal) for key, wake_at, ordinal in cursor.fetchall()}
+        journal = [row[2:] for row in rows if row[0] == 1]
+        self._take(journal)
+        # Numbers that the journal has not are those of pieces of streams.
+        self.whole = len(journal) == self.next_seq - 1
+        self.pending = {
+            key: (None if wake_at is None else int(wake_at), ordinal)
+            for part, ordinal, key, wake_at, _ in rows
+            if part == 2
+        }
 
     def catch_up(self, cursor: Any, since: int) -> None:
         """Take in what others journaled from sequence ``since`` on: resolutions by injections and children."""
-        self._journal(cursor, since)
-        for key in self.resolved:
-            self.pending.pop(key, None)
-
-    def _journal(self, cursor: Any, since: int) -> int:
         cursor.execute(
             "SELECT kind, key, data FROM runs_journal WHERE run_id = %s AND seq >= %s ORDER BY seq", [self.id, since]
         )
+        self._take(cursor.fetchall())
+        for key in self.resolved:
+            self.pending.pop(key, None)
+
+    def _take(self, journal: Iterable[tuple[str, str, str]]) -> None:
         maps = {
             JournalEntry.STEP: self.steps,
             JournalEntry.RESOLVED: self.resolved,
             JournalEntry.COMPENSATION: self.compensations,
             JournalEntry.STREAM: self.streams,
         }
-        rows = cursor.fetchall()
-        for kind, key, data in rows:
+        for kind, key, data in journal:
             if kind in maps:
                 maps[kind][key] = jsontext.loads(data)
-        return len(rows)
+
+
+#: Documents, journal and pending waitpoints of a run in one round trip: part, place in it, three texts.
+_EVERYTHING = (
+    "SELECT 0, 0, input, meta, metadata_state FROM runs_data WHERE run_id = %s "
+    "UNION ALL SELECT 1, seq, kind, key, data FROM runs_journal WHERE run_id = %s "
+    "UNION ALL SELECT 2, ordinal, key, CAST(wake_at AS varchar(20)), NULL FROM runs_waitpoint "
+    "WHERE run_id = %s AND state = 'pending' ORDER BY 1, 2"
+)

@@ -123,14 +123,9 @@ def _open(cursor: object, held: Held, now: int) -> Held | None:
             )
             for key, kind in found
         ]
-        waitpoints.resolve(cur, held.id, resolutions, now=now)
         entries = waitpoints.resolved_entries(resolutions)
-        waitpoints.write_journal(
-            cur, waitpoints.journal_rows(held.id, entries, first=held.next_seq, fence=held.fence, now=now)
-        )
-        cur.execute(  # type: ignore[attr-defined]
-            "UPDATE runs_run SET status = 'running', next_seq = next_seq + %s WHERE id = %s", [len(entries), held.id]
-        )
+        rows = waitpoints.journal_rows(held.id, entries, first=held.next_seq, fence=held.fence, now=now)
+        waitpoints.close(cur, held.id, resolutions, rows, now=now)
         held.status, held.next_seq = states.RUNNING, held.next_seq + len(entries)
     try:
         held.load(cur)

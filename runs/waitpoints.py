@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from django.db import connection
+
 from runs import jsontext, sql, states
 from runs.held import Held
 from runs.jsontext import ABSENT
@@ -131,6 +133,39 @@ def resolve(cursor: Any, run_id: str, resolutions: Sequence[tuple[str, dict[str,
             "WHERE run_id = %s AND key = %s",
             [now, by[:60], run_id, key],
         )
+
+
+_CLOSE = (
+    "UPDATE runs_waitpoint SET state = 'resolved', resolved_at = %s, resolved_by = %s WHERE run_id = %s AND key = %s",
+    "UPDATE runs_run SET status = 'running', next_seq = next_seq + 1 WHERE id = %s",
+    "INSERT INTO runs_journal (run_id, seq, kind, key, data, fence, at) VALUES (%s, %s, %s, %s, %s, %s, %s)",
+)
+
+
+def close(
+    cursor: Any,
+    run_id: str,
+    resolutions: Sequence[tuple[str, dict[str, Any], str]],
+    rows: Sequence[tuple[Any, ...]],
+    *,
+    now: int,
+) -> None:
+    """Resolve waitpoints of a waiting run, journal it as ``rows``, and let the run go on.
+
+    The usual one alarm takes PostgreSQL one round trip instead of three.
+    """
+    if len(rows) == 1 and connection.vendor == "postgresql":
+        (key, _, by) = resolutions[0]
+        cursor.execute(
+            f"WITH closed AS ({_CLOSE[0]}), run AS ({_CLOSE[1]}) {_CLOSE[2]}",
+            [now, by[:60], run_id, key, run_id, *rows[0]],
+        )
+        return
+    resolve(cursor, run_id, resolutions, now=now)
+    write_journal(cursor, rows)
+    cursor.execute(
+        "UPDATE runs_run SET status = 'running', next_seq = next_seq + %s WHERE id = %s", [len(rows), run_id]
+    )
 
 
 def drop_all(cursor: Any, run_id: str, *, now: int) -> None:

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from runs import control, engine, lifecycle, records
-from runs.models import JournalEntry, Run
+from runs import control, engine, leases, lifecycle, records
+from runs.models import JournalEntry, Run, RunData
 from runs.registry import Workflow
 from tests.runs.conftest import run, send
 
@@ -86,3 +86,14 @@ def test_what_others_wrote_meanwhile_is_read(workflow: Any) -> None:
         assert mine is None, kind
         assert stored["status"] == "completed"
     assert run("bench-met", input="pause")["output"] == "pause"
+
+
+def test_a_run_without_its_documents_is_claimed_and_said_to_be_broken(workflow: Any) -> None:
+    """A row that is missing is no reason to leave the claim: its driver says what is wrong."""
+    workflow("bench-parked")(lambda context, given: context.step("one", lambda: 1) and context.sleep(60))
+    run_id = _driven("bench-parked")[1]["id"]
+    RunData.objects.filter(pk=run_id).delete()
+    Run.objects.filter(pk=run_id).update(wake_at=1, status="running")
+    held = leases.claim(run_id)
+    assert held is not None
+    assert "documents are missing" in held.unreadable
