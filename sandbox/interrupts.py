@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from sandbox.abi import Invocation
@@ -53,8 +53,9 @@ Watch = Callable[[Sequence[Running]], Mapping[str, str]]
 WATCHES: list[Watch] = []
 
 
-@dataclass(frozen=True, slots=True)
-class _Entry:
+class _Entry(NamedTuple):
+    """A call that runs."""
+
     call: Call
     artifact: Artifact
     #: Whether the watches are asked about it: tries, tests and replays are nobody's business.
