@@ -26,7 +26,6 @@ _PUT = (
     "value = excluded.value, expires_ms = excluded.expires_ms, size = excluded.size, updated_ms = excluded.updated_ms"
 )
 _ROW = "SELECT value, expires_ms, size FROM sandbox_pluginvalue WHERE plugin = %s AND key = %s"
-_ROW_LOCK = _ROW + " FOR UPDATE"
 _REPLACE = (
     "UPDATE sandbox_pluginvalue SET value = %s, expires_ms = %s, size = %s, updated_ms = %s "
     "WHERE plugin = %s AND key = %s AND size = %s"
@@ -68,18 +67,15 @@ class DatabaseValues:
         self, plugin: str, changes: Sequence[ValueChange], *, most_bytes: int, most_keys: int, now_ms: int
     ) -> None:
         locks = connection.features.has_select_for_update
-        # SQLite's IMMEDIATE transaction is a lock already. Elsewhere the row of the usage is, and comes first, but for
-        # one key that keeps its size: its own row is lock enough.
-        alone = len(changes) == 1 and _grows(changes[0]) == 0
-        before = lock_usage(plugin, "kv") if locks and not alone else None
+        # SQLite's IMMEDIATE transaction is a lock already. Elsewhere the row of the usage is, and comes first: an
+        # UPDATE that waits for a row and then leaves it alone holds it all the same.
+        before = lock_usage(plugin, "kv") if locks else None
         count = octets = 0
         for change in changes:
             if _replaced(plugin, change, now_ms):
                 octets += _grows(change) or 0
                 continue
-            if before is None and locks:
-                before = lock_usage(plugin, "kv")
-            row = sql.execute(_ROW_LOCK if locks else _ROW, (plugin, change.key)).fetchone()
+            row = sql.execute(_ROW, (plugin, change.key)).fetchone()
             live = row is not None and (row[1] is None or row[1] > now_ms)
             entry = changed(Entry(row[0], row[1]) if row is not None and live else None, change)
             if row is not None:
