@@ -174,6 +174,9 @@ def _happened(row: JournalEntry, wait: Waitpoint | None) -> dict[str, Any]:
             }
         case JournalEntry.COMPENSATION:
             event |= {"text": f"step {row.key} undone: {data.get('status')}", "status": data.get("status")}
+        case JournalEntry.NOTE:
+            actor = data.get("actor")
+            event |= {"text": row.key + (f" by {actor}" if actor else ""), "detail": data}
         case _:
             event |= {"text": f"{row.kind} {row.key}", "detail": data}
     return event

@@ -134,3 +134,31 @@ def test_a_dispatchers_secret_is_written_and_never_shown(browser: Client) -> Non
     found: Any = choose.choose("anything", "default")
     assert (found.secret, found.url) == ("hush-hush", "http://t.example")
     choose.forget()
+
+
+def test_a_resumed_run_has_a_page(browser: Client, workflow: Any) -> None:
+    """The button leads to the new run, whose page names and links the one it comes from, and who cancelled it."""
+
+    @workflow("test-again")
+    def body(context: Any, given: Any) -> Any:
+        context.step("a", lambda: 1)
+        context.step("b", lambda: 1 / 0)
+
+    record = drive("test-again")
+    answer = browser.post("/admin/runs/run/verb/resume/", {"run": record["id"], "step": "b"}, follow=True)
+    assert answer.status_code == 200
+    text = answer.content.decode()
+    assert "goes on from there" in text
+    assert f'Resumed from</dt><dd><a href="/admin/runs/run/{quoted(record["id"])}/change/"' in text
+    resumed = Run.objects.exclude(pk=record["id"]).get().pk
+    lifecycle.cancel(resumed, actor="user:ann")
+    assert "cancelled by user:ann" in page(browser, resumed)
+
+
+def test_a_detached_run_has_a_page(browser: Client, workflow: Any) -> None:
+    """It names and links the run that started it."""
+    workflow("test-kid")(lambda context, given: 1)
+    workflow("test-starts")(lambda context, given: context.invoke("test-kid", detach=True))
+    record = drive("test-starts")
+    kid = Run.objects.get(workflow_id="test-kid").pk
+    assert f'Started by</dt><dd><a href="/admin/runs/run/{quoted(record["id"])}/change/"' in page(browser, kid)
