@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
+from datetime import datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from django.core.cache import cache
@@ -230,3 +232,28 @@ def test_a_yanked_release_is_marked_and_downloads_still() -> None:
     assert (bundle.status_code, bundle["ETag"]) == (200, f'"{second.digest}"')
     assert "Yanked" in Client().get("/marketplace/plugins/save-count/1.1.0").content.decode()
     assert Release.objects.get(pk=second.pk).state == "yanked"
+
+
+def test_the_atom_feed_is_valid(shelf: Any) -> None:
+    """RFC 4287: each required element once, absolute and unique ids, times of RFC 3339, an author, one self link."""
+    for path in ("/marketplace/feed.atom", "/marketplace/feed.atom?plugin=save-count"):
+        answer = Client().get(path)
+        assert answer.headers["Content-Type"] == "application/atom+xml; charset=utf-8"
+        feed = ET.fromstring(answer.content)
+        space = "{http://www.w3.org/2005/Atom}"
+        assert feed.tag == f"{space}feed"
+        entries = feed.findall(f"{space}entry")
+        for element in (feed, *entries):
+            for name in ("id", "title", "updated"):
+                assert len(element.findall(f"{space}{name}")) == 1, name
+            moment = datetime.fromisoformat(element.findtext(f"{space}updated", ""))
+            assert moment.tzinfo is not None
+            assert urlsplit(element.findtext(f"{space}id", "")).netloc
+        assert [one.get("rel") for one in feed.findall(f"{space}link")] == ["self"]
+        ids = [one.findtext(f"{space}id") for one in entries]
+        assert entries
+        assert len(set(ids)) == len(ids)
+        for one in entries:
+            assert one.findtext(f"{space}author/{space}name")
+            assert [bool(link.get("href")) for link in one.findall(f"{space}link")] == [True]
+            assert one.findtext(f"{space}summary") is not None
