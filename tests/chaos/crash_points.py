@@ -2,6 +2,8 @@
 
     python -m tests.chaos.crash_points FIRST LAST STRIDE        (ZELAVIS_DATABASE_URL or ZELAVIS_DATA_DIR)
 
+``CASE_KIND=http``: the steps are a tenant's over HTTP, at ``ZELAVIS_RUNS_TENANT_URL``, which writes ``CHAOS_LOG``.
+
 Each case is a run of its own in forked processes of this one: the first dies by ``os._exit`` at the point, the second
 works like any worker until the run has ended. Effects are counted in a file that the journal knows nothing of.
 """
@@ -63,7 +65,7 @@ def register() -> None:
 
 def first(run_id: str, at: int) -> None:
     """Trigger, send the event early, and drive; die at the point."""
-    from runs import alarms, engine, inbox, lifecycle, sql
+    from runs import alarms, engine, sql
 
     reached = 0
 
@@ -74,19 +76,28 @@ def first(run_id: str, at: int) -> None:
             os._exit(KILLED)
 
     sql.on_crash_point(hook)
-    triggered = lifecycle.trigger("chaos-twelve", run_id=run_id, claim=True)
-    inbox.inject(run_id, "EVENT", "go", payload=run_id, buffer=True, dedupe="once")
+    triggered = ask(run_id, claim=True)
     if triggered.held is not None:
         engine.drive(triggered.held)
     finish(run_id, alarms.work)
 
 
+def ask(run_id: str, *, claim: bool = False) -> Any:
+    """What the client does: trigger the run, and send its event early. Both may be repeated."""
+    from runs import inbox, lifecycle
+
+    if os.environ.get("CASE_KIND") == "http":
+        return lifecycle.trigger("http-steps", run_id=run_id, input={"steps": 4, "parks": True}, claim=claim)
+    triggered = lifecycle.trigger("chaos-twelve", run_id=run_id, claim=claim)
+    inbox.inject(run_id, "EVENT", "go", payload=run_id, buffer=True, dedupe="once")
+    return triggered
+
+
 def second(run_id: str) -> None:
     """What clients and workers do after the crash: repeat what was not answered, and drive what is due."""
-    from runs import alarms, inbox, lifecycle
+    from runs import alarms
 
-    lifecycle.trigger("chaos-twelve", run_id=run_id)
-    inbox.inject(run_id, "EVENT", "go", payload=run_id, buffer=True, dedupe="once")
+    ask(run_id)
     finish(run_id, alarms.work)
 
 
@@ -120,10 +131,14 @@ def report(run_id: str) -> None:
     """The case, as one line."""
     from runs import inbox, records
     from runs.models import JournalEntry, Run
+    from tests.chaos.checks import effects
 
     record = records.load(run_id)
     entries = list(JournalEntry.objects.filter(run_id=run_id).order_by("seq").values_list("seq", "kind", "key"))
-    ran = Counter(Path(os.environ["CASE_LOG"]).read_text(encoding="utf-8").split())
+    if os.environ.get("CASE_KIND") == "http":
+        ran = Counter(line["step"] for line in effects(Path(os.environ["CHAOS_LOG"]))[run_id])
+    else:
+        ran = Counter(Path(os.environ["CASE_LOG"]).read_text(encoding="utf-8").split())
     line = {
         "status": record["status"],
         "output": record.get("output"),

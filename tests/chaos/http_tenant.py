@@ -22,7 +22,7 @@ _lock = threading.Lock()
 
 
 def answer(request: dict[str, Any], fence: int) -> dict[str, Any]:
-    """Run what the journal does not have yet, as an SDK does."""
+    """Run what the journal does not have yet, as an SDK does. ``parks``: it sleeps after each step."""
     steps = dict(request["journal"]["stepResults"])
     given = request["input"]
     for number in range(given["steps"]):
@@ -32,6 +32,10 @@ def answer(request: dict[str, Any], fence: int) -> dict[str, Any]:
             value = effect(request["runId"], name, fence, seen, seconds=given.get("seconds", 0.0))
             now = int(time.time() * 1000)
             steps[name] = {"attempt": 1, "status": "ok", "output": value, "startedAt": now, "finishedAt": now}
+        if given.get("parks") and f"sleep:{number}" not in request["journal"]["waitpointsResolved"]:
+            wait = {"clientWaitpointId": f"sleep:{number}", "kind": "DATETIME", "meta": {"durationMs": 5}}
+            journal = {**request["journal"], "stepResults": steps}
+            return {"status": "waiting", "waitpoints": [wait], "journal": journal, "metadataUpdates": []}
     output = {"steps": [entry["output"] for entry in steps.values()], "events": [], "child": None}
     journal = {**request["journal"], "stepResults": steps}
     return {"status": "completed", "output": output, "journal": journal, "metadataUpdates": []}

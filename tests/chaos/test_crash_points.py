@@ -1,15 +1,20 @@
-"""The driver dies at its n-th commit, for every n there is: each run finishes, and no journaled step runs twice."""
+"""Row 1: the driver dies at its n-th commit or send, for every n there is: each run finishes, and no journaled step runs twice."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests import server
 
 pytestmark = pytest.mark.chaos
 LEASE_SECONDS = 0.2
@@ -21,7 +26,13 @@ def cases(root: Path, folder: Path, **variables: str) -> list[tuple[dict[str, An
     done = subprocess.run(
         [sys.executable, "-m", "tests.chaos.crash_points", "1", "200", "1"],
         cwd=root,
-        env={**kept, "CASE_FOLDER": str(folder), "ZELAVIS_DATA_DIR": str(folder / "data"), **variables},
+        env={
+            **kept,
+            "CHAOS_LOG": str(folder / "effects.jsonl"),
+            "CASE_FOLDER": str(folder),
+            "ZELAVIS_DATA_DIR": str(folder / "data"),
+            **variables,
+        },
         capture_output=True,
         text=True,
         timeout=240,
@@ -54,6 +65,62 @@ def check(found: list[tuple[dict[str, Any], dict[str, Any]]]) -> None:
     print(f"recovery after {len(times)} kills: p50 {times[len(times) // 2]:.3f} s, max {times[-1]:.3f} s")
 
 
+@contextlib.contextmanager
+def tenant(root: Path, log: Path) -> Iterator[dict[str, str]]:
+    """A step handler in a process of its own; the variables that point to it."""
+    log.touch()
+    port = server.free_port()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.chaos.http_tenant", str(port), "1", "0"],
+        cwd=root,
+        env={**os.environ, "CHAOS_LOG": str(log)},
+    )
+    try:
+        server.eventually(lambda: _listens(port), what="the tenant")
+        yield {
+            "CASE_KIND": "http",
+            "ZELAVIS_RUNS_TENANT_URL": f"http://127.0.0.1:{port}",
+            "ZELAVIS_RUNS_TENANT_SECRET": "shared-dev-secret",
+        }
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _listens(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+        return True
+    return False
+
+
+def check_sends(found: list[tuple[dict[str, Any], dict[str, Any]]]) -> None:
+    """The rules of a run over HTTP: each step is one invocation, so a kill repeats at most one step."""
+    assert len(found) > 20, "the run has more commits and sends than that"
+    assert not found[-1][0]["died"], "every point up to the last was tried"
+    steps = [f"step-{number}" for number in range(4)]
+    for case, left in found:
+        where = f"case {case['at']}: {case} {left}"
+        assert case["code"] == 0, where
+        assert left["status"] == "completed", where
+        assert left["steps"] == steps, where
+        assert not left["gaps"], where
+        assert set(left["ran"]) == set(steps), where
+        assert sum(left["ran"].values()) <= len(steps) + case["died"], where
+
+
+def test_killed_at_every_send_on_sqlite(root: Path, tmp_path: Path) -> None:
+    """With a tenant over HTTP the driver can die before and after each send and each commit, on SQLite."""
+    with tenant(root, tmp_path / "effects.jsonl") as variables:
+        check_sends(cases(root, tmp_path, **variables))
+
+
+@pytest.mark.postgresql
+def test_killed_at_every_send_on_postgresql(root: Path, tmp_path: Path, postgresql_server: Any) -> None:
+    """On PostgreSQL too."""
+    with tenant(root, tmp_path / "effects.jsonl") as variables:
+        check_sends(cases(root, tmp_path, **variables, **production(postgresql_server.database("crash_sends"))))
+
+
 def test_killed_at_every_point_on_sqlite(root: Path, tmp_path: Path) -> None:
     """On SQLite every point of a run with steps, sleep, event and child can be the last one of its driver."""
     check(cases(root, tmp_path))
@@ -62,13 +129,14 @@ def test_killed_at_every_point_on_sqlite(root: Path, tmp_path: Path) -> None:
 @pytest.mark.postgresql
 def test_killed_at_every_point_on_postgresql(root: Path, tmp_path: Path, postgresql_server: Any) -> None:
     """On PostgreSQL too."""
-    check(
-        cases(
-            root,
-            tmp_path,
-            ZELAVIS_DATABASE_URL=postgresql_server.database("crash_points"),
-            ZELAVIS_BROKER_URL="redis://127.0.0.1:1/0",
-            ZELAVIS_SECRET_KEY="a key for tests only, of enough characters",
-            ZELAVIS_ALLOWED_HOSTS="localhost",
-        )
-    )
+    check(cases(root, tmp_path, **production(postgresql_server.database("crash_points"))))
+
+
+def production(database: str) -> dict[str, str]:
+    """What a server on PostgreSQL has to be told; no bell can ring."""
+    return {
+        "ZELAVIS_DATABASE_URL": database,
+        "ZELAVIS_BROKER_URL": "redis://127.0.0.1:1/0",
+        "ZELAVIS_SECRET_KEY": "a key for tests only, of enough characters",
+        "ZELAVIS_ALLOWED_HOSTS": "localhost",
+    }
