@@ -1,4 +1,4 @@
-"""Row 1: the driver dies at its n-th commit or send, for every n there is: each run finishes, and no journaled step runs twice."""
+"""Row 1: a driver dies at its n-th commit or send, for every n: each run finishes, no journaled step runs twice."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from tests import server
+from tests.chaos.report import Recovery
 
 pytestmark = pytest.mark.chaos
 LEASE_SECONDS = 0.2
@@ -42,7 +43,7 @@ def cases(root: Path, folder: Path, **variables: str) -> list[tuple[dict[str, An
     return list(zip(lines[::2], lines[1::2], strict=True))
 
 
-def check(found: list[tuple[dict[str, Any], dict[str, Any]]]) -> None:
+def check(found: list[tuple[dict[str, Any], dict[str, Any]]], recovery: Recovery, what: str) -> None:
     """The rules that every case keeps."""
     assert len(found) > 25, "the run has more commits than that"
     assert not found[-1][0]["died"], "every point up to the last was tried"
@@ -62,7 +63,7 @@ def check(found: list[tuple[dict[str, Any], dict[str, Any]]]) -> None:
         # The lease, the poll, and the work itself on a busy machine.
         assert case["seconds"] < LEASE_SECONDS + 5, where
     times = sorted(case["seconds"] for case, _ in found if case["died"])
-    print(f"recovery after {len(times)} kills: p50 {times[len(times) // 2]:.3f} s, max {times[-1]:.3f} s")
+    recovery.note("1", what, [], times, faults=len(times), runs=len(found))
 
 
 @contextlib.contextmanager
@@ -121,15 +122,18 @@ def test_killed_at_every_send_on_postgresql(root: Path, tmp_path: Path, postgres
         check_sends(cases(root, tmp_path, **variables, **production(postgresql_server.database("crash_sends"))))
 
 
-def test_killed_at_every_point_on_sqlite(root: Path, tmp_path: Path) -> None:
+def test_killed_at_every_point_on_sqlite(root: Path, tmp_path: Path, recovery: Recovery) -> None:
     """On SQLite every point of a run with steps, sleep, event and child can be the last one of its driver."""
-    check(cases(root, tmp_path))
+    check(cases(root, tmp_path), recovery, "driver killed at each commit, SQLite, lease 0.2 s")
 
 
 @pytest.mark.postgresql
-def test_killed_at_every_point_on_postgresql(root: Path, tmp_path: Path, postgresql_server: Any) -> None:
+def test_killed_at_every_point_on_postgresql(
+    root: Path, tmp_path: Path, postgresql_server: Any, recovery: Recovery
+) -> None:
     """On PostgreSQL too."""
-    check(cases(root, tmp_path, **production(postgresql_server.database("crash_points"))))
+    found = cases(root, tmp_path, **production(postgresql_server.database("crash_points")))
+    check(found, recovery, "driver killed at each commit, PostgreSQL, lease 0.2 s")
 
 
 def production(database: str) -> dict[str, str]:
