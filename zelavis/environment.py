@@ -18,6 +18,17 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 
+#: A database whose packets vanish is given up after about half a minute; the kernel's own times are a quarter of an hour
+#: for what was sent, and two hours for a silent connection. Parameters of the URL go before these.
+_DATABASE_PATIENCE = {
+    "connect_timeout": "10",
+    "tcp_user_timeout": "20000",
+    "keepalives_idle": "10",
+    "keepalives_interval": "5",
+    "keepalives_count": "3",
+}
+
+
 class ConfigurationError(Exception):
     """A ZELAVIS_* variable has a value that cannot be used."""
 
@@ -223,7 +234,7 @@ def _database(url: str, data_dir: Path, synchronous: str) -> dict[str, object]:
             "PORT": str(port or ""),
             "CONN_MAX_AGE": 60,
             "CONN_HEALTH_CHECKS": True,
-            "OPTIONS": dict(parse_qsl(parts.query)),
+            "OPTIONS": {**_DATABASE_PATIENCE, **dict(parse_qsl(parts.query))},
         }
     raise ConfigurationError("ZELAVIS_DATABASE_URL: expected sqlite:///PATH or postgresql://USER:PASSWORD@HOST/NAME.")
 

@@ -28,11 +28,14 @@ def test_the_generated_key_is_kept_and_private(tmp_path: Path) -> None:
 
 
 def test_postgresql_url_is_taken_apart(tmp_path: Path) -> None:
-    """Each part of a PostgreSQL URL lands in its setting, percent-decoded."""
-    url = "postgresql://us%40er:p%2Fw@db.internal:5433/name?sslmode=require"
+    """Each part of a PostgreSQL URL lands in its setting, percent-decoded, and goes before our patience."""
+    url = "postgresql://us%40er:p%2Fw@db.internal:5433/name?sslmode=require&connect_timeout=3"
     database = read({"ZELAVIS_DATA_DIR": str(tmp_path), "ZELAVIS_DATABASE_URL": url}).database
     assert (database["USER"], database["PASSWORD"], database["HOST"]) == ("us@er", "p/w", "db.internal")
-    assert (database["PORT"], database["NAME"], database["OPTIONS"]) == ("5433", "name", {"sslmode": "require"})
+    assert (database["PORT"], database["NAME"]) == ("5433", "name")
+    options = database["OPTIONS"]
+    assert isinstance(options, dict)
+    assert (options["sslmode"], options["connect_timeout"], options["tcp_user_timeout"]) == ("require", "3", "20000")
 
 
 @pytest.mark.parametrize(
