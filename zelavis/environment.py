@@ -18,7 +18,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 
-#: A database whose packets vanish is given up after about half a minute; the kernel's own times are a quarter of an hour
+#: A database whose packets vanish is given up after half a minute; the kernel's own times are a quarter of an hour
 #: for what was sent, and two hours for a silent connection. Parameters of the URL go before these.
 _DATABASE_PATIENCE = {
     "connect_timeout": "10",
