@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from runs import clock, creation, jsontext, lifecycle, states
+from runs import clock, creation, jsontext, lifecycle, protocol, states
 from runs.dispatchers.choose import choose
 from runs.errors import ParentRunning, ResumeFailed, ResumeParentNotFound, WorkflowNotFound
 from runs.jsontext import ABSENT
@@ -43,6 +43,14 @@ def validate(body: dict[str, Any]) -> None:
         raise InvalidBody("`tags` must be an array of strings when provided")
     if "seedResults" in body and not isinstance(body["seedResults"], dict):
         raise InvalidBody("`seedResults` must be an object when provided")
+    # What becomes a column: the seed has no such limits, our rows have.
+    run_id = body.get("runId", "")
+    if len(run_id) > 400 or "/" in run_id or not run_id.isprintable():
+        raise InvalidBody("`runId` must be 1 to 400 printable characters without a slash")
+    if len(body.get("workflowId", "")) > protocol.LONGEST_WORKFLOW:
+        raise InvalidBody(f"`workflowId` has more than {protocol.LONGEST_WORKFLOW} characters")
+    if any(not 0 < len(step) <= protocol.LONGEST_NAME or "\x00" in step for step in body.get("seedResults", {})):
+        raise InvalidBody(f"`seedResults` names steps of 1 to {protocol.LONGEST_NAME} characters")
 
 
 def resume(

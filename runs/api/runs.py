@@ -90,6 +90,9 @@ class RunResume(RunView):
     def post(self, request: Request, run_id: str) -> Response:
         body = optional_object(request)
         bodies.check_size(body.get("input"), "input")
+        seeds = body.get("seedResults")
+        for seed in seeds.values() if isinstance(seeds, dict) else ():
+            bodies.check_size(seed, "seedResults")
         later = wants_async(request)
         resumed = resuming.resume(run_id, body, tenant=tenant_of(request), claim=not later)
         record = drive_and_load(resumed.triggered.run_id, resumed.triggered.held).data

@@ -134,7 +134,7 @@ def matches(parsed: cron.Cron, local: datetime) -> bool:
     )
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(fields, moments)
 def test_the_next_is_the_first_that_matches(parts: tuple[str, ...], start: datetime) -> None:
     """In UTC the answer matches in all five fields, and nothing between matches."""
