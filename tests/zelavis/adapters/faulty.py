@@ -166,6 +166,19 @@ class Handler(socketserver.BaseRequestHandler):
         self.request.close()
         return False
 
+    def do_half_closed(self) -> bool:
+        """Hears the request, says that nothing will follow, and keeps the other direction open."""
+        self.request.shutdown(socket.SHUT_WR)
+        time.sleep(2)
+        return False
+
+    def do_half_answered(self) -> bool:
+        """The same after the head of a good answer."""
+        body = self.active()
+        head = f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"
+        self.request.sendall((head + "".join(f"{n}: {v}\r\n" for n, v in self.signed(body).items()) + "\r\n").encode())
+        return self.do_half_closed()
+
     def do_reset_once(self) -> bool | None:
         """The first request breaks, the same one again is answered, with what was told of its idempotency."""
         if seen[self.id] == 1:

@@ -177,6 +177,15 @@ def test_a_reset_is_pending(faulty: str, make_worker: Make) -> None:
     assert answer.code in ("worker_unreachable", "worker_bad_answer")
 
 
+@pytest.mark.parametrize("fault", ["half-closed", "half-answered"])
+def test_a_half_closed_connection_is_pending_at_once(faulty: str, make_worker: Make, fault: str) -> None:
+    """A worker that closes its side without a whole answer is not waited for."""
+    started = time.monotonic()
+    answer = activate(make_worker(f"{faulty}/{fault}", timeout_ms=10_000))
+    assert (answer.status, answer.code) == ("pending", "worker_bad_answer")
+    assert time.monotonic() - started < 4
+
+
 def test_nobody_listening_is_pending(make_worker: Make) -> None:
     """A refused connection is worker_unreachable."""
     answer = activate(make_worker(f"http://127.0.0.1:{free_port()}"))
