@@ -161,6 +161,7 @@ def way() -> ModuleType:
         return fast
     from sandbox import portable
 
+    logger.warning("plugins run by the slower public interface of wasmtime", extra={"reason": verdict.reason})
     return portable
 
 
