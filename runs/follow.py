@@ -32,31 +32,46 @@ def _event(name: str, data: Any, *, number: str = "") -> str:
     return f"{prefix}event: {name}\ndata: {json.dumps(data, ensure_ascii=False, separators=(',', ':'))}\n\n"
 
 
-def admit() -> None:
-    """Take one of the places for readers.
+class Reader:
+    """The events of one reader. It takes a place, and gives it back when it ends or is closed, read or not.
+
+    A generator would not: one that is closed before its first step never comes to its ``finally``.
 
     Raises:
-        TooManyRequests: all are taken.
+        TooManyRequests: all places are taken.
     """
-    if not _readers.acquire(blocking=False):
-        raise TooManyRequests(f"{MAX_READERS} streams are open; try again soon.", retryAfter=5)
+
+    def __init__(self, events: Iterator[str]) -> None:
+        if not _readers.acquire(blocking=False):
+            raise TooManyRequests(f"{MAX_READERS} streams are open; try again soon.", retryAfter=5)
+        self._events, self._open = events, True
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        try:
+            return next(self._events)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Give the place back, once."""
+        if self._open:
+            self._open = False
+            _readers.release()
+            if not connection.in_atomic_block:
+                close_old_connections()
 
 
-def _done() -> None:
-    _readers.release()
-    if not connection.in_atomic_block:
-        close_old_connections()
-
-
-def one(run_id: str, *, after: int = 0, seconds: float = _LONGEST_SECONDS) -> Iterator[str]:
+def one(run_id: str, *, after: int = 0, seconds: float = _LONGEST_SECONDS) -> Reader:
     """Events of one run: ``hello`` with the record, ``journal``, ``stream.chunk``, ``status``, at the end ``end``.
 
-    The caller took a place by :func:`admit`; it is given back at the end.
+    Raises:
+        TooManyRequests: all places for readers are taken.
     """
-    try:
-        yield from _paced(_one(run_id, after), seconds)
-    finally:
-        _done()
+    return Reader(_paced(_one(run_id, after), seconds))
 
 
 def _one(run_id: str, after: int) -> Iterator[str | None]:
@@ -98,15 +113,13 @@ def _news(run_id: str, after: int) -> list[tuple[int, str]]:
     return sorted(entries + chunks)
 
 
-def every(*, tenant: str = "", seconds: float = _LONGEST_SECONDS) -> Iterator[str]:
+def every(*, tenant: str = "", seconds: float = _LONGEST_SECONDS) -> Reader:
     """Runs as they come and change: ``snapshot``, then ``added`` and ``updated`` for the newest two hundred.
 
-    The caller took a place by :func:`admit`; it is given back at the end.
+    Raises:
+        TooManyRequests: all places for readers are taken.
     """
-    try:
-        yield from _paced(_every(tenant), seconds)
-    finally:
-        _done()
+    return Reader(_paced(_every(tenant), seconds))
 
 
 def _every(tenant: str) -> Iterator[str | None]:

@@ -118,7 +118,7 @@ REST_FRAMEWORK = {
     "DEFAULT_PERMISSION_CLASSES": ["zelavis.api.permissions.HasScope"],
     "DEFAULT_PARSER_CLASSES": ["zelavis.api.parsers.StrictJSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_SCHEMA_CLASS": "zelavis.api.operations.OperationSchema",
     "DEFAULT_PAGINATION_CLASS": "zelavis.api.pagination.NewestFirst",
     "EXCEPTION_HANDLER": "zelavis.api.problems.exception_handler",
     "UNAUTHENTICATED_USER": None,
@@ -131,7 +131,7 @@ SPECTACULAR_SETTINGS = {
     "VERSION": "1",
     "SERVE_INCLUDE_SCHEMA": False,
     "SCHEMA_PATH_PREFIX": "/api",
-    "POSTPROCESSING_HOOKS": ["zelavis.api.schema.add_problems"],
+    "POSTPROCESSING_HOOKS": ["zelavis.api.schema.complete"],
 }
 
 # Celery: a message is a doorbell. What is to be done stands in the database.

@@ -14,6 +14,10 @@ from zelavis.admin.site import Card
 _LATE_DAYS = 7
 
 
+def _waited(days: int) -> str:
+    return f"The oldest has waited {days} day{'' if days == 1 else 's'}." if days else "All of them came within a day."
+
+
 def cards(request: HttpRequest) -> list[Card]:
     """Waiting, quarantined, approved ones that newer rules object to, and feeds that cannot be trusted to be fresh."""
     if not request.user.has_perm("marketplace.view_release"):
@@ -31,7 +35,7 @@ def cards(request: HttpRequest) -> list[Card]:
             title="Releases waiting for review",
             count=count,
             url=reverse("admin:marketplace_release_queue"),
-            text=f"The oldest has waited {(now - oldest).days} days." if oldest else "Nobody waits.",
+            text=_waited((now - oldest).days) if oldest else "Nobody waits.",
             tone="alarm" if late else "notice" if count else "calm",
         ),
         Card(

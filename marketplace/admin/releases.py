@@ -197,6 +197,8 @@ class ReleaseAdmin(CappedAdmin):
         wanted = self._verb(verb)
         if verb not in _BULK:
             raise Http404
+        if not request.user.has_perm(wanted.permission):
+            raise PermissionDenied
         ids = (request.POST if request.method == "POST" else request.GET).getlist("id")[:100]
         chosen = list(Release.objects.select_related("plugin", "publisher").filter(pk__in=ids))
         if not chosen:

@@ -23,7 +23,7 @@ from zelavis.errors import InvalidRequest
 _TEXT_PARAMETERS = ("q", "capability", "without", "keyword", "publisher", "license", "kind", "source", "sort", "cursor")
 _PARAMETERS = [
     *(OpenApiParameter(name, OpenApiTypes.STR) for name in _TEXT_PARAMETERS),
-    OpenApiParameter("limit", OpenApiTypes.INT),
+    OpenApiParameter("limit", {"type": "integer", "minimum": 1, "maximum": 100, "default": 24}),
     OpenApiParameter("facets", OpenApiTypes.BOOL),
 ]
 
@@ -95,6 +95,9 @@ class Plugins(APIView):
             raise InvalidRequest(f"There is no parameter {', '.join(unknown)[:100]}.")
         if any("\0" in value or len(value) > 1000 for value in given.values()):
             raise InvalidRequest("A parameter has at most 1,000 characters, and no NUL.")
+        facets = given.get("facets", "false").lower()
+        if facets not in ("true", "false", "1", "0"):
+            raise InvalidRequest("facets is true or false.")
         limit = given.get("limit", "24")
         if not limit.isascii() or not limit.isdigit() or not 1 <= int(limit) <= 100:
             raise InvalidRequest("The limit is a number from 1 to 100.")
@@ -108,7 +111,7 @@ class Plugins(APIView):
             following = request.build_absolute_uri(f"{request.path}?{params.urlencode()}")
         shown: Any = shapes.PluginPage({"data": page.plugins, "next": following}).data
         answer = dict(shown)
-        if given.get("facets", "").lower() in ("1", "true"):
+        if facets in ("1", "true"):
             answer["facets"] = {
                 name: [{"value": value, "count": number} for value, number in values]
                 for name, values in catalogue.facets().items()
@@ -147,7 +150,8 @@ class Bundle(APIView):
     scopes: ClassVar[dict[str, str]] = {"GET": PUBLIC}
 
     @extend_schema(
-        operation_id="marketplace_bundle", responses={(200, "application/octet-stream"): OpenApiTypes.BINARY}
+        operation_id="marketplace_bundle",
+        responses=dict.fromkeys([(200, "application/zip"), (200, "application/gzip")], OpenApiTypes.BINARY),
     )
     def get(self, request: Request, name: str, version: str) -> HttpResponse:
         """The bundle, verified against its digest."""

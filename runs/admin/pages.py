@@ -23,14 +23,13 @@ _DEAD_LOOKED_AT = 2000
 def run(row: Run) -> dict[str, Any]:
     """The context of one run's page."""
     record = records.load(row.pk)
-    events = queries.timeline(row.pk)
     return {
         "title": f"{row.workflow_id} {row.pk}",
         "subtitle": None,
         "run": row,
         "record": record,
         "why": queries.why(row.pk),
-        "events": [_event(event) for event in events],
+        "events": timeline(row.pk),
         "waits": [_wait(wait) for wait in _pending(row.pk)],
         "steps": [_step(name, entry) for name, entry in record["journal"]["stepResults"].items()],
         "children": Run.objects.filter(parent_id=row.pk)[:_LISTED],
@@ -39,6 +38,11 @@ def run(row: Run) -> dict[str, Any]:
         "sleeps": row.status == states.WAITING and row.wake_at is not None,
         "streams": record["streams"],
     }
+
+
+def timeline(run_id: str) -> list[dict[str, Any]]:
+    """What happened to a run, as pages show it."""
+    return [_event(event) for event in queries.timeline(run_id)]
 
 
 def waiting(*, kind: str = "") -> list[dict[str, Any]]:
@@ -59,6 +63,7 @@ class Group:
     workflow_id: str
     count: int = 0
     newest: Any = None
+    oldest: Any = None
     run_ids: list[str] = field(default_factory=list)
 
 
@@ -74,6 +79,7 @@ def dead() -> list[Group]:
         key = jsontext.fingerprint([each.workflow_id, code, message])
         group = groups.setdefault(key, Group(key, code, message, each.workflow_id, newest=each.ended))
         group.count += 1
+        group.oldest = each.ended
         group.run_ids.append(each.pk)
     return sorted(groups.values(), key=lambda group: -group.count)
 

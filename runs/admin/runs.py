@@ -16,7 +16,7 @@ from django.utils.safestring import SafeString
 
 from runs import control, inbox, lifecycle, queries, states
 from runs import resume as resuming
-from runs.admin import pages
+from runs.admin import following, pages
 from runs.jsontext import ABSENT
 from runs.models import Run, RunTag, Waitpoint
 from zelavis.admin.readonly import ReadOnlyAdmin
@@ -47,6 +47,8 @@ class RunAdmin(ReadOnlyAdmin):
             path("dead/", wrap(self.dead_view), name="runs_run_dead"),
             path("verb/<str:verb>/", wrap(self.verb_view), name="runs_run_verb"),
             path("resolve/", wrap(self.resolve_view), name="runs_run_resolve"),
+            path("<path:object_id>/log/", wrap(self.log_view), name="runs_run_log"),
+            path("<path:object_id>/stream/", wrap(following.stream), name="runs_run_stream"),
             *super().get_urls(),
         ]
 
@@ -74,6 +76,10 @@ class RunAdmin(ReadOnlyAdmin):
         run = Run.objects.filter(pk=run_id).first()
         context = {} if run is None else pages.run(run) | {"may": self.may(request)}
         return super().change_view(request, object_id, form_url, {**context, **(extra_context or {})})
+
+    def log_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """What happens to a run, while it happens."""
+        return following.page(self.admin_site, request, object_id)
 
     def verb_view(self, request: HttpRequest, verb: str) -> HttpResponse:
         """Cancel, pause, unpause, wake or resume the run of the form."""
@@ -158,10 +164,13 @@ class RunAdmin(ReadOnlyAdmin):
         if request.method == "POST":
             return self._resume_group(request)
         groups = pages.dead()
+        wanted = request.GET.get("group", "")
         context = {
             **self.admin_site.each_context(request),
             "title": "What runs died of",
             "groups": groups,
+            "chosen": next((group for group in groups if group.key == wanted), None) if self.may(request) else None,
+            "limit": control.BULK_LIMIT,
             "may": self.may(request),
         }
         return TemplateResponse(request, "admin/runs/run/dead.html", context)

@@ -51,6 +51,8 @@ class RunsView(APIView):
     """Base of the routes under ``/api/runs``, ``/api/manifests``, ``/api/events`` and ``/api/schedules``."""
 
     renderer_classes = (SeedJSON,)
+    #: Errors are plain JSON here, with the members of a problem; the description says so.
+    problem_type = "application/json"
     scopes: ClassVar[dict[str, str]] = {
         "GET": "runs:read",
         "POST": "runs:write",
@@ -71,7 +73,6 @@ class RunsView(APIView):
             # Why a token is not good (unknown, expired, revoked) the seed does not tell.
             exc = Unauthorized("bearer token does not match any configured value")
         response = super().handle_exception(exc)
-        # These routes answer errors as plain JSON, with the members of a problem.
         response.content_type = None
         return response
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiParameter, PolymorphicProxySerializer, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -25,7 +25,13 @@ _PARAMETERS = [
 ]
 
 
-_ANSWERS = {200: shapes.RECORD, 202: shapes.RECEIPT}
+# What was not waited for is told by a receipt alone.
+_ANSWERS = {
+    200: PolymorphicProxySerializer(
+        component_name="RunOrReceipt", serializers=[shapes.RECORD, shapes.RECEIPT], resource_type_field_name=None
+    ),
+    202: shapes.RECEIPT,
+}
 
 
 class Injection(RunView):

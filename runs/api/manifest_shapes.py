@@ -47,30 +47,38 @@ EVENT = _shape(
     idempotencyKey=_text(required=False),
     resolveWaiting=serializers.BooleanField(required=False),
 )
-_MATCH = _shape(
-    "EventMatch",
-    many=True,
-    filterId=_text(),
-    status=serializers.ChoiceField(choices=["queued", "skipped", "error"]),
-    targetWorkflowId=_text(required=False),
-    runId=_text(required=False),
-    idempotencyKey=_text(required=False),
-    reason=_text(required=False),
-    details=_text(required=False),
-    code=_text(required=False),
+
+
+_MATCH = type(
+    _shape(
+        "EventMatch",
+        filterId=_text(),
+        status=serializers.ChoiceField(choices=["queued", "skipped", "error"]),
+        targetWorkflowId=_text(required=False),
+        runId=_text(required=False),
+        idempotencyKey=_text(required=False),
+        reason=_text(required=False),
+        details=_text(required=False),
+        code=_text(required=False),
+    )
 )
 INGESTED = _shape(
     "IngestedEvent",
     ok=serializers.BooleanField(help_text="False when no manifest is registered; then `reason` says so."),
     eventId=_text(required=False),
-    matches=_MATCH,
+    matches=_MATCH(many=True, required=False),
     resolvedRuns=_number(required=False),
     resolving=serializers.BooleanField(required=False),
     reason=_text(required=False),
     message=_text(required=False),
 )
 NOT_INGESTED = _shape(
-    "NotIngestedEvent", ok=serializers.BooleanField(), reason=_text(), message=_text(), eventId=_text(), matches=_MATCH
+    "NotIngestedEvent",
+    ok=serializers.BooleanField(),
+    reason=_text(),
+    message=_text(),
+    eventId=_text(),
+    matches=_MATCH(many=True),
 )
 _SCHEDULE = _shape(
     "ScheduleState",

@@ -15,6 +15,7 @@ from rest_framework.response import Response
 from runs import follow, inbox, queries, states
 from runs.api import shapes
 from runs.api.base import CORS, RunsView, RunView, tenant_of
+from zelavis.api.pagination import LIMIT
 from zelavis.errors import InvalidRequest
 
 LIST_PARAMETERS = [
@@ -25,7 +26,7 @@ LIST_PARAMETERS = [
     OpenApiParameter("parent", description="Runs started by this run."),
     OpenApiParameter("createdFrom", int, description="Milliseconds since the epoch."),
     OpenApiParameter("createdTo", int, description="Milliseconds since the epoch."),
-    OpenApiParameter("limit", int, description="1 to 200; 50 when not given."),
+    OpenApiParameter("limit", LIMIT),
     OpenApiParameter("cursor", description="`next` of the page before."),
 ]
 
@@ -80,7 +81,10 @@ class RunJournal(RunView):
     @extend_schema(
         operation_id="getRunJournal",
         summary="The journal of a run, in order",
-        parameters=[OpenApiParameter("after", int), OpenApiParameter("limit", int)],
+        parameters=[
+            OpenApiParameter("after", {"type": "integer", "minimum": 0}),
+            OpenApiParameter("limit", {"type": "integer", "minimum": 1, "maximum": 1000, "default": 500}),
+        ],
         responses=shapes.JOURNAL_PAGE,
     )
     def get(self, request: Request, run_id: str) -> Response:
@@ -151,7 +155,6 @@ class RunStream(RunView):
         queries.get(run_id, tenant=tenant_of(request))
         last = request.headers.get("Last-Event-ID") or request.query_params.get("after")
         after = number(last, "Last-Event-ID") or 0
-        follow.admit()
         return _stream(follow.one(run_id, after=after))
 
 
@@ -166,5 +169,4 @@ class RunsStream(RunsView):
         responses={(200, "text/event-stream"): OpenApiTypes.STR},
     )
     def get(self, request: Request) -> HttpResponseBase:
-        follow.admit()
         return _stream(follow.every(tenant=tenant_of(request)))

@@ -10,8 +10,8 @@ from rest_framework import serializers
 from runs import states
 
 
-def _shape(title: str, /, **fields: Any) -> Any:
-    return inline_serializer(title, fields)
+def _shape(title: str, /, *, required: bool = True, **fields: Any) -> Any:
+    return inline_serializer(title, fields, required=required)
 
 
 def _text(**options: Any) -> serializers.CharField:
@@ -50,7 +50,7 @@ RECORD = _shape(
     status=serializers.ChoiceField(choices=states.ALL),
     input=_any(required=False),
     output=_any(required=False),
-    error=_shape("RunError", category=_text(), code=_text(), message=_text()),
+    error=_shape("RunError", category=_text(), code=_text(), message=_text(), required=False),
     journal=JOURNAL,
     invocationCount=_number(),
     metadataAppliedCount=_number(),
@@ -58,7 +58,7 @@ RECORD = _shape(
     timeoutMs=_number(required=False),
     deadline=_number(required=False),
     priority=_number(required=False),
-    parent=_shape("RunParent", runId=_text(), waitpointId=_text()),
+    parent=_shape("RunParent", runId=_text(), waitpointId=_text(), required=False),
     pendingWaitpoints=serializers.ListField(child=WAITPOINT),
     streams=serializers.DictField(),
     startedAt=_number(help_text="Milliseconds since the epoch, like every time here."),
@@ -89,7 +89,11 @@ TRIGGER = _shape(
     timeoutMs=_number(required=False),
     deadline=_number(required=False),
     concurrency=_shape(
-        "Concurrency", key=_text(required=False), limit=_number(required=False), strategy=_text(required=False)
+        "Concurrency",
+        key=_text(required=False),
+        limit=_number(required=False),
+        strategy=_text(required=False),
+        required=False,
     ),
 )
 RESUME = _shape(

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
@@ -54,6 +55,8 @@ class HookEventAdmin(ReadOnlyAdmin):
 
     def catalogue_view(self, request: HttpRequest) -> HttpResponse:
         """Every hook, and who listens in which order."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
         try:
             hooks: list[dict[str, Any]] = [described(name) for name in HOOKS]
         except RegistryMalformed as error:

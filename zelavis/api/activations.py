@@ -14,7 +14,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from zelavis import activation, adapters, audit, registry
-from zelavis.api.camel import CamelSerializer, read
+from zelavis.api.camel import CamelSerializer, query, read
 from zelavis.api.idempotency import Idempotent
 from zelavis.api.plugins import ReasonBody, answer
 from zelavis.api.shapes import ActivationShape, ActivationWithEvents, AdapterList, PluginAndActivation
@@ -40,7 +40,7 @@ def filtered(request: Request, serializer: type[CamelSerializer]) -> dict[str, A
     """
     given = {name: value for name, value in request.query_params.items() if name not in ("limit", "cursor")}
     try:
-        return read(serializer, given)
+        return query(serializer, given)
     except serializers.ValidationError as error:
         name = next(iter(error.detail)) if isinstance(error.detail, dict) else "query"
         raise InvalidRequest(

@@ -28,19 +28,6 @@ def document() -> dict[str, Any]:
     """The OpenAPI document."""
     generator = SchemaGenerator()  # type: ignore[no-untyped-call]
     found: dict[str, Any] = generator.get_schema(request=None, public=True)  # type: ignore[no-untyped-call]
-    scopes = _scopes(generator)
-    for path, operations in found["paths"].items():
-        for method, operation in operations.items():
-            if isinstance(operation, dict):
-                operation["x-scope"] = scopes.get((path, method.upper()), "")
-    return found
-
-
-def _scopes(generator: Any) -> dict[tuple[str, str], str]:
-    """The scope that each view asks for, by path and method."""
-    found = {}
-    for path, _, method, view in generator._get_paths_and_endpoints():
-        found[(path, method.upper())] = getattr(view, "scopes", {}).get(method.upper(), "")
     return found
 
 

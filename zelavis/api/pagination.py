@@ -4,8 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from rest_framework.exceptions import NotFound
 from rest_framework.pagination import CursorPagination
+from rest_framework.request import Request
 from rest_framework.response import Response
+
+from zelavis.errors import InvalidRequest
+
+#: How the description names them.
+LIMIT = {"type": "integer", "minimum": 1, "maximum": 200, "default": 50}
 
 
 class NewestFirst(CursorPagination):
@@ -15,6 +22,24 @@ class NewestFirst(CursorPagination):
     max_page_size = 200
     page_size_query_param = "limit"
     ordering = ("-created_at", "-id")
+
+    def get_page_size(self, request: Request) -> int:
+        given = request.query_params.get("limit", str(self.page_size))
+        if not (given.isascii() and given.isdigit() and len(given) < 5 and 1 <= int(given) <= self.max_page_size):
+            raise InvalidRequest(f"The limit is a number from 1 to {self.max_page_size}.")
+        return int(given)
+
+    def decode_cursor(self, request: Request) -> Any:
+        try:
+            return super().decode_cursor(request)
+        except NotFound:
+            raise InvalidRequest("The cursor is none that this list gave out.") from None
+
+    def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:
+        return [
+            {"name": "cursor", "in": "query", "required": False, "schema": {"type": "string"}},
+            {"name": "limit", "in": "query", "required": False, "schema": LIMIT},
+        ]
 
     def get_paginated_response(self, data: Any) -> Response:
         following, previous = self.get_next_link(), self.get_previous_link()

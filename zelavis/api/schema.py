@@ -1,4 +1,4 @@
-"""What the OpenAPI description says beyond the views: every operation may answer with a problem."""
+"""What the OpenAPI description says beyond the views: scopes, who needs no token, and that all may answer a problem."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 from drf_spectacular.views import SpectacularAPIView
 
 from zelavis.api.permissions import PUBLIC
+from zelavis.api.problems import CONTENT_TYPE
 
 _PROBLEM = {
     "type": "object",
@@ -25,15 +26,22 @@ _PROBLEM = {
 }
 
 
-def add_problems(result: dict[str, Any], generator: object, request: object, public: bool) -> dict[str, Any]:
+def complete(result: dict[str, Any], generator: Any, request: object, public: bool) -> dict[str, Any]:
     """A drf-spectacular post-processing hook."""
     result.setdefault("components", {}).setdefault("schemas", {})["Problem"] = _PROBLEM
-    content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    for path in result.get("paths", {}).values():
-        for operation in path.values():
-            if isinstance(operation, dict) and "responses" in operation:
-                for status in ("4XX", "5XX"):
-                    operation["responses"].setdefault(status, {"description": "A problem.", "content": content})
+    problem = {"$ref": "#/components/schemas/Problem"}
+    for path, _, method, view in generator._get_paths_and_endpoints():
+        operation = result["paths"].get(path, {}).get(method.lower())
+        if operation is None:
+            continue
+        operation["x-scope"] = getattr(view, "scopes", {}).get(method.upper(), "")
+        if operation["x-scope"] == PUBLIC:
+            # A token is taken, and may show more; none is asked for.
+            operation["security"] = [*operation.get("security", []), {}]
+        # Whatever a view answers errors as, what the server refuses before it gets there is a problem.
+        content = {kind: {"schema": problem} for kind in (CONTENT_TYPE, getattr(view, "problem_type", CONTENT_TYPE))}
+        for status in ("4XX", "5XX"):
+            operation["responses"].setdefault(status, {"description": "A problem.", "content": content})
     return result
 
 

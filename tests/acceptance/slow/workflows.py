@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from runs.authoring import Context, workflow
+from runs.authoring import Context, Fatal, workflow
 
 
 def _work(name: str, seconds: float) -> str:
@@ -31,3 +31,19 @@ def sleeper(context: Context, given: Any) -> Any:
     first = context.step("before", lambda: _work("before", 0.0))
     context.sleep(2.5)
     return [first, context.step("after", lambda: _work("after", 0.0))]
+
+
+@workflow("asks")
+def asks(context: Context, given: Any) -> Any:
+    """Two steps and a question to a person."""
+    context.step("read", lambda: given)
+    context.step("weigh", lambda: {"weight": 3})
+    token = context.token("May this go out?")
+    return context.step("send", lambda: token.wait())
+
+
+@workflow("dies")
+def dies(context: Context, given: Any) -> Any:
+    """A step that goes well, and one that cannot."""
+    context.step("prepare", lambda: 1)
+    raise Fatal(f"There is no such order: {given['why']}")
