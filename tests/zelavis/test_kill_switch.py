@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import signal
 import subprocess
 import sys
 import threading
@@ -163,7 +165,7 @@ def second_web(server: Server, data: Path) -> Iterator[httpx.Client]:
     process = subprocess.Popen(
         [sys.executable, "-m", "granian", "--interface", "wsgi", "--host", "127.0.0.1", "--port", str(port),
          "--workers", "1", "--blocking-threads", "4", "--log-level", "error", "--no-ws", "zelavis.wsgi:application"],
-        cwd=ROOT, env=environment(data), stdout=subprocess.DEVNULL,
+        cwd=ROOT, env=environment(data), stdout=subprocess.DEVNULL, start_new_session=True,
     )  # fmt: skip
     client = httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=server.api.headers, timeout=30, trust_env=False)
 
@@ -178,7 +180,8 @@ def second_web(server: Server, data: Path) -> Iterator[httpx.Client]:
         yield client
     finally:
         client.close()
-        process.kill()
+        # Its worker too, which outlives the server that started it.
+        os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
 
