@@ -20,13 +20,13 @@ class RunsConfig(AppConfig):
     def ready(self) -> None:
         from runs import alarms, capabilities, metrics
         from runs.manifests import sources
-        from zelavis.metrics import SOURCES as monitoring
+        from zelavis import metrics as monitoring
 
         SOURCES.append(WakeSource(name="runs", task="runs.tasks.work", seconds_until_next=alarms.seconds_until_next))
         SOURCES.extend(sources.SOURCES)
         CARDS.append(_cards)
         capabilities.register()
-        monitoring.append(metrics.figures)
+        monitoring.SOURCES.append(metrics.figures)
         autodiscover_modules("workflows")
 
 
