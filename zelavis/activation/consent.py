@@ -16,7 +16,7 @@ from zelavis.models import Deployment
 
 def digest(target: Target) -> str:
     """What the consent page shows, as 64 hexadecimal digits: the version's bytes and all it asks for."""
-    shown = {
+    shown: dict[str, Any] = {
         "name": target.name,
         "version": target.version,
         "digest": target.digest,
