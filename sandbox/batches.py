@@ -11,12 +11,10 @@ import logging
 import os
 import threading
 import time
-from typing import TYPE_CHECKING
 
 from django.db import connection
 
-if TYPE_CHECKING:
-    from sandbox.ledger import Row
+from sandbox import rows
 
 logger = logging.getLogger("sandbox.ledger")
 
@@ -24,13 +22,13 @@ logger = logging.getLogger("sandbox.ledger")
 WAIT = 1.0
 MOST_WAITING = 500
 
-_waiting: list[Row] = []
+_waiting: list[rows.Row] = []
 _lock = threading.Lock()
 _writing = threading.Lock()
 _thread: threading.Thread | None = None
 
 
-def add(row: Row) -> None:
+def add(row: rows.Row) -> None:
     """Let a row wait for the next batch."""
     global _thread
     with _lock:
@@ -45,20 +43,18 @@ def add(row: Row) -> None:
 
 def flush() -> int:
     """Write what waits now; gives how many rows. Never raises."""
-    from sandbox import ledger
-
     with _writing:
         with _lock:
-            rows = list(_waiting)
+            batch = list(_waiting)
             _waiting.clear()
-        if not rows:
+        if not batch:
             return 0
         try:
-            ledger.insert_many(rows)
+            rows.insert(batch)
         except Exception:
             # The calls are over; only their records are lost, and the log says how many.
-            logger.exception("ledger rows not written", extra={"rows": len(rows)})
-    return len(rows)
+            logger.exception("ledger rows not written", extra={"rows": len(batch)})
+    return len(batch)
 
 
 def _run() -> None:

@@ -18,10 +18,9 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from sandbox.abi import Invocation
     from sandbox.artifact import Artifact
     from sandbox.call import Call
 
@@ -53,6 +52,17 @@ Watch = Callable[[Sequence[Running]], Mapping[str, str]]
 WATCHES: list[Watch] = []
 
 
+class Interruptible(Protocol):
+    """A call as the sandbox runs it."""
+
+    #: On ``time.monotonic()``.
+    began: float
+    #: Why it must end; it looks at this a tenth of a second later at the latest.
+    interrupted: str | None
+    #: What it waits for; shut when it must end.
+    connections: tuple[socket.socket, ...]
+
+
 class _Entry(NamedTuple):
     """A call that runs."""
 
@@ -63,20 +73,20 @@ class _Entry(NamedTuple):
 
 
 #: Every call of this process, from before its admission until its end.
-_entries: dict[Invocation, _Entry] = {}
+_entries: dict[Interruptible, _Entry] = {}
 #: When calls that take long began, on the wall clock; filled at their first slice.
-_long: dict[Invocation, datetime] = {}
+_long: dict[Interruptible, datetime] = {}
 _awake = threading.Event()
 _thread: threading.Thread | None = None
 _lock = threading.Lock()
 
 
-def enter(run: Invocation, call: Call, artifact: Artifact, *, watched: bool) -> None:
+def enter(run: Interruptible, call: Call, artifact: Artifact, *, watched: bool) -> None:
     """A call begins."""
     _entries[run] = _Entry(call, artifact, watched)
 
 
-def leave(run: Invocation) -> None:
+def leave(run: Interruptible) -> None:
     """It is over. Whether it was interrupted is in ``run.interrupted``."""
     _entries.pop(run, None)
     if _long:
@@ -132,7 +142,7 @@ def closing(call: Call | None, sock: socket.socket) -> Iterator[None]:
         handle.close()
 
 
-def notice(run: Invocation) -> None:
+def notice(run: Interruptible) -> None:
     """A call takes long: from now on the watches are asked about it."""
     entry = _entries.get(run)
     if entry is None or not entry.watched or not WATCHES or run in _long:

@@ -14,12 +14,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from django.conf import settings
-from django.db import connection, transaction
 
-from sandbox import batches
+from sandbox import batches, rows
 from sandbox.artifact import Artifact
 from sandbox.call import Call
-from sandbox.capabilities.backends import sql
 from sandbox.outcome import Outcome
 
 logger = logging.getLogger("sandbox.ledger")
@@ -50,7 +48,7 @@ def keep(artifact: Artifact, call: Call, outcome: Outcome) -> None:
     if settings.SANDBOX_LEDGER == "batched" and not call.once:
         batches.add(one)
     else:
-        insert_many([one])
+        rows.insert([one])
 
 
 def _left_out(call: Call) -> bool:
@@ -59,33 +57,7 @@ def _left_out(call: Call) -> bool:
     return every > 1 and call.seed % every != 0
 
 
-#: The columns of a row, in order; ``created_at`` is the second.
-COLUMNS = (
-    *("id", "created_at", "plugin", "version", "digest", "hook", "status", "duration_ms", "memory_bytes", "fuel"),
-    *("host_calls", "refusals", "result", "error", "refused", "logs", "operator_detail", "correlation", "actor"),
-)
-#: The values of a row, in the order of :data:`COLUMNS`.
-Row = tuple[Any, ...]
-_INSERT = f"INSERT INTO sandbox_invocation ({', '.join(COLUMNS)}) VALUES ({', '.join(['%s'] * len(COLUMNS))})"  # noqa: S608  our own names
-
-
-def insert_many(rows: list[Row]) -> None:
-    """Insert rows, in the present transaction if there is one.
-
-    Raises:
-        DatabaseError: none of them could be written.
-    """
-    adapt = connection.ops.adapt_datetimefield_value
-    values = [(one[0], adapt(one[1]), *one[2:]) for one in rows]
-    if len(values) == 1:
-        # Every call comes by here.
-        sql.execute(_INSERT, values[0])
-        return
-    with transaction.atomic(), connection.cursor() as cursor:
-        cursor.executemany(_INSERT, values)
-
-
-def row(artifact: Artifact, call: Call, outcome: Outcome) -> Row:
+def row(artifact: Artifact, call: Call, outcome: Outcome) -> rows.Row:
     """The row of a call."""
     error, result, refusals, logs = outcome.error, outcome.result, outcome.refusals, outcome.logs
     return (

@@ -184,7 +184,7 @@ class Context:
         """A question to a human; see :class:`~runs.authoring.waits.Token`. Its link is good for ``valid``."""
         name = token_id or f"tok_{self._next()}"
         expires = self._now + waits.milliseconds(valid)
-        return Token(name, links.url(self._held.id, name, expires_at=expires), self)
+        return Token(name, links.url(self._held.id, name, expires_at=expires), self.wait)
 
     def invoke(
         self,

@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from runs import jsontext, states
 from runs.authoring.failures import ChildFailed, WaitTimeout
 from runs.jsontext import ABSENT
 from runs.protocol import Wait
-
-if TYPE_CHECKING:
-    from runs.authoring.context import Context
 
 Duration = float | int | timedelta
 OnTimeout = Literal["none", "raise"]
@@ -54,11 +51,11 @@ class Token:
 
     id: str
     url: str
-    _context: Context = field(repr=False)
+    _wait: Callable[[Waitable], Any] = field(repr=False)
 
     def wait(self, *, timeout: Duration | None = None, on_timeout: OnTimeout = "none") -> Any:
         """The payload of the answer; ``None`` after the timeout."""
-        return self._context.wait(self.waitable(timeout=timeout, on_timeout=on_timeout))
+        return self._wait(self.waitable(timeout=timeout, on_timeout=on_timeout))
 
     def waitable(self, *, timeout: Duration | None = None, on_timeout: OnTimeout = "none") -> Waitable:
         """To wait for it together with others."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from sandbox.capabilities import arguments
+from sandbox.capabilities.backends.protocol import Blob
 from sandbox.capabilities.base import Capability, Context, Handler, Operation
 from sandbox.capabilities.faults import Refused
 
@@ -17,17 +17,6 @@ MAX_BLOB = 1 << 20
 DEFAULT_BYTES = 16 << 20
 DEFAULT_COUNT = 200
 _TYPE = re.compile(r"[a-z]+/[a-z0-9.+-]{1,60}")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Blob:
-    """A stored file. ``file`` is its name in the storage, chosen by the host."""
-
-    name: str
-    size: int
-    content_type: str
-    sha256: str
-    file: str = ""
 
 
 class BlobsHandler(Handler):

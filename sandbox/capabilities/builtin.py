@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import functools
+from typing import TYPE_CHECKING
 
-from sandbox.capabilities import registry
+if TYPE_CHECKING:
+    from sandbox.capabilities.base import Capability
 
 
-@functools.cache
-def register_all() -> None:
-    """Register each one, once a process."""
+def capabilities() -> tuple[Capability, ...]:
+    """One of each."""
     from sandbox.capabilities import (
         blobs,
         content,
@@ -25,7 +25,7 @@ def register_all() -> None:
         users,
     )
 
-    for capability in (
+    return (
         kv.Kv(),
         documents.Documents(),
         blobs.Blobs(),
@@ -39,5 +39,4 @@ def register_all() -> None:
         schedule.Schedule(),
         log.Log(),
         crypto.Crypto(),
-    ):
-        registry.register(capability)
+    )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
 
+from sandbox.capabilities import builtin
 from sandbox.capabilities.base import Capability
 
 if TYPE_CHECKING:
@@ -62,8 +64,8 @@ def all_capabilities() -> list[Capability]:
     return [capability for _, capability in sorted(_by_name.items())]
 
 
+@functools.cache
 def _load() -> None:
-    # Imported late: a capability's module imports this package.
-    from sandbox.capabilities.builtin import register_all
-
-    register_all()
+    # Not at import: who only registers has no need of them.
+    for capability in builtin.capabilities():
+        register(capability)

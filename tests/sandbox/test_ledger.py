@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.db import DatabaseError
 
-from sandbox import batches, host, ledger
+from sandbox import batches, host, ledger, rows
 from sandbox.artifact import Artifact
 from sandbox.call import Call
 from sandbox.limits import Limits
@@ -54,7 +54,7 @@ def test_row_and_effects_stand_or_fall_together(monkeypatch: pytest.MonkeyPatch)
     def broken(rows: list[dict[str, Any]]) -> None:
         raise DatabaseError("disk full")
 
-    monkeypatch.setattr(ledger, "insert_many", broken)
+    monkeypatch.setattr(rows, "insert", broken)
     outcome = run(artifact, 1)
     assert outcome.status == "host_error"
     assert "disk full" in outcome.operator_detail

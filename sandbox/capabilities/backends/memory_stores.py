@@ -9,9 +9,8 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any
 
-from sandbox.capabilities.backends.protocol import Message, Wake
+from sandbox.capabilities.backends.protocol import Blob, Message, Wake
 from sandbox.capabilities.backends.room import check_room
-from sandbox.capabilities.blobs import Blob
 from sandbox.capabilities.documents import matching
 from sandbox.capabilities.faults import CommitConflict
 from sandbox.capabilities.queries import Query

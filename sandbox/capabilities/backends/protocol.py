@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from sandbox.capabilities.blobs import Blob
     from sandbox.capabilities.queries import Query
     from sandbox.outcome import HostCall
 
@@ -43,6 +42,17 @@ class ValueChange:
     delta: int | None = None
     #: What the call read under this key; ``None``: it did not read it, or there was nothing.
     seen: Entry | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Blob:
+    """A stored file. ``file`` is its name in the storage, chosen by the host."""
+
+    name: str
+    size: int
+    content_type: str
+    sha256: str
+    file: str = ""
 
 
 class Recorded(Protocol):

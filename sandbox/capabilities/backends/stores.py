@@ -14,10 +14,9 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from sandbox.capabilities.backends.protocol import Message, Wake
+from sandbox.capabilities.backends.protocol import Blob, Message, Wake
 from sandbox.capabilities.backends.room import check_room
 from sandbox.capabilities.backends.values import lock_usage, write_usage
-from sandbox.capabilities.blobs import Blob
 from sandbox.capabilities.faults import CommitConflict
 from sandbox.capabilities.models import PluginBlob, PluginMail, PluginObject, PluginWake
 
