@@ -122,6 +122,8 @@ class Machine:
     def __init__(self, made: wasmtime.Engine, families: tuple[str, ...]) -> None:
         self.engine = made
         self.linker = wasmtime.Linker(made)
+        #: Stores that were opened on it so far.
+        self.opened = 0
         self._kept: list[Any] = []
         i32 = wasmtime.ValType.i32
         for family in families:
@@ -208,6 +210,7 @@ class Program:
         base = addressof(block)
         outer, _running.invocation = _running.invocation, invocation
         store = _store_new(self._engine, None, None)
+        self._machine.opened += 1
         try:
             context = invocation.context = _store_context(store)
             _store_limiter(store, invocation.memory_limit, invocation.table_limit, 2, 2, 1)

@@ -45,6 +45,8 @@ class Machine:
     def __init__(self, made: wasmtime.Engine, families: tuple[str, ...]) -> None:
         self.engine = made
         self.linker = wasmtime.Linker(made)
+        #: Stores that were opened on it so far.
+        self.opened = 0
         for family in families:
             self._define(abi.MODULE, family, 4, _family_call(family), answers=True)
         self._define(abi.MODULE, "take", 1, _take, answers=False)
@@ -95,6 +97,7 @@ class Program:
         """
         outer, _running.invocation = _running.invocation, invocation
         store = wasmtime.Store(self._machine.engine)
+        self._machine.opened += 1
         try:
             store.set_limits(
                 memory_size=invocation.memory_limit,

@@ -90,8 +90,8 @@ def caller(artifact: Any, *, backend: Any, record: bool, hook: str = HOOK, check
 
 
 def two_hundred() -> Row:
-    """200 plugins deployed, 5 of them declare the hook: 5 stores a fire, and what the other 195 occupy."""
-    from sandbox import compiler
+    """200 plugins deployed, 5 of them declare the hook: 5 stores a fire, counted, and what the other 195 occupy."""
+    from sandbox import compiler, runtime
     from sandbox.capabilities.backends.memory import MemoryBackend
 
     before = resident_mb()
@@ -111,6 +111,11 @@ def two_hundred() -> Row:
         for call in calls:
             call()
 
+    machine = runtime.runtime().machine
+    fire()
+    opened = machine.opened
+    fire()
+    assert machine.opened - opened == 5, machine.opened - opened
     row = measured("200 plugins deployed, a fire reaches 5", fire, count=400, seconds=1, fresh="yes", two=False)
     row.memory_before, row.memory_after = deployed, resident_mb()
     row.note = (

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sandbox import compiler, fast, host, runtime
+from sandbox import compiler, host, runtime, selftest
 from tests.sandbox.guests import KINDS, call, javascript, trouble, twin
 
 
@@ -61,22 +61,19 @@ def _idle(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
         )
         for n in range(count)
     ]
-    opened = []
-    new = fast._store_new
-
-    def counted(*arguments: Any) -> Any:
-        opened.append(1)
-        return new(*arguments)
-
-    monkeypatch.setattr(fast, "_store_new", counted)
     listeners = [artifact for artifact in artifacts if "go" in (artifact.hooks or ())]
     assert [call(artifact).result for artifact in listeners] == [0, 1, 2, 3, 4]
-    assert len(opened) == 5
-    assert len(runtime.runtime()._programs) == 5
+    # Counted by the engine's own side, whichever way it runs them.
+    here = runtime.runtime()
+    assert here.machine.opened == 5
+    assert len(here._programs) == 5
 
 
-def test_idle_plugins_cost_no_store(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("fast", [True, False], ids=["fast", "portable"])
+def test_idle_plugins_cost_no_store(monkeypatch: pytest.MonkeyPatch, fast: bool) -> None:
     """With 20 plugins deployed, a hook that 5 declare opens 5 stores, and no idle plugin has a program loaded."""
+    if not fast:
+        monkeypatch.setattr(selftest, "verdict", lambda: selftest.Verdict(passed=False, reason="for this test"))
     _idle(20, monkeypatch)
 
 

