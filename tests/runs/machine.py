@@ -400,8 +400,6 @@ class Machine(RuleBasedStateMachine):
         sql.on_crash_point(hook if point else None)
         try:
             deed()
-            if self.other is not None:
-                engine.drive(self.other)
             self.work()
         except Died:
             self.deaths += 1
@@ -410,6 +408,8 @@ class Machine(RuleBasedStateMachine):
             deed()
         finally:
             sql.on_crash_point(None)
+        if self.other is not None:
+            engine.drive(self.other)
         self.work()
 
 
