@@ -7,11 +7,13 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
-
-from playwright.sync_api import Browser, Page, sync_playwright
+from typing import TYPE_CHECKING, Any
 
 from tests.server import ROOT, Server
+
+if TYPE_CHECKING:
+    # Not in requirements.txt: the default suite collects these tests without it.
+    from playwright.sync_api import Browser, Page
 
 AXE_VERSION = "4.14.1"
 #: Nothing of Chromium's own talks to the outside.
@@ -37,6 +39,8 @@ def chromium() -> Iterator[Browser]:
     """Debian's Chromium, without a window."""
     executable = shutil.which("chromium")
     assert executable, "Chromium is not installed"
+    from playwright.sync_api import sync_playwright
+
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=executable, args=FLAGS)
         yield browser
