@@ -165,6 +165,7 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, object]] = {
     "zelavis: sign of life": {"task": "zelavis.tasks.sign_of_life", "schedule": 15, "options": {"expires": 7200}},
     "runs: retention": {"task": "runs.tasks.retire", "schedule": 3600, "options": {"expires": 7200}},
     "zelavis: retention of the sandbox": {"task": "zelavis.tasks.prune_sandbox", "schedule": 3600},
+    "zelavis: chain of the audit log": {"task": "zelavis.tasks.seal_audit", "schedule": 60},
 }
 
 LOGGING = {

@@ -6,7 +6,7 @@ from celery import shared_task
 
 from sandbox import retention
 from sandbox.capabilities import outbox
-from zelavis import activation, heartbeat
+from zelavis import activation, audit_chain, heartbeat
 from zelavis.activation import automatic
 from zelavis.adapters import stopping
 from zelavis.hooks import events
@@ -53,6 +53,12 @@ def tick_schedules() -> None:
 def sign_of_life() -> None:
     """Rung by beat every few seconds: that this runs proves beat, broker and worker together."""
     heartbeat.record("worker")
+
+
+@shared_task(name="zelavis.tasks.seal_audit")
+def seal_audit() -> None:
+    """Rows of the audit log that are not in its chain yet."""
+    audit_chain.seal()
 
 
 @shared_task(name="zelavis.tasks.wake_plugins")

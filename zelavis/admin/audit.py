@@ -21,7 +21,7 @@ class AuditEventAdmin(admin.ModelAdmin):
     search_help_text = "Target, actor, reason or request id"
     date_hierarchy = "created_at"
     show_full_result_count = False
-    fields = ("created_at", "actor", "action", "target", "reason", "shown_changes", "request_id")
+    fields = ("created_at", "actor", "action", "target", "reason", "shown_changes", "request_id", "number", "digest")
     readonly_fields = fields
 
     def has_add_permission(self, request: HttpRequest) -> bool:

@@ -50,6 +50,9 @@ class AuditEvent(models.Model):
     reason = models.TextField(blank=True)
     changes = models.JSONField(default=dict)
     request_id = models.CharField(max_length=80, blank=True)
+    #: Its place in the chain and the digest over itself and what came before; see ``zelavis.audit_chain``.
+    number = models.PositiveBigIntegerField(null=True, unique=True, editable=False)
+    digest = models.CharField(max_length=64, blank=True, editable=False)
 
     class Meta:
         ordering = ["-created_at", "-id"]
