@@ -84,8 +84,7 @@ def act(
     text = reasons.read(reason)
     seen = find(release if isinstance(release, str) else release.pk)
     _check_actor(seen, verb, actor)
-    if verb.reason:
-        reasons.read(text, needed=verb.label)
+    text = reasons.read(text or verb.standing, needed=verb.label)
     if verb_name == "approve" or (verb_name in ("release", "unyank") and seen.approved_digest):
         # Outside of the transaction: bytes that changed or rules that are newer than the audit are found here.
         reaudit.if_stale(seen)

@@ -19,8 +19,8 @@ class Verb:
     target: str
     #: Django permission; empty: a person of the publisher does it.
     permission: str
-    #: Whether it needs a reason.
-    reason: bool
+    #: What is recorded where the actor gives no reason; empty: they must give one.
+    standing: str
     #: For buttons and pages.
     label: str
     #: What it does, one sentence, for the confirmation page.
@@ -28,17 +28,32 @@ class Verb:
     #: Whether the actor may not be of the publisher.
     not_own: bool = True
 
+    @property
+    def reason(self) -> bool:
+        """Whether it needs a reason."""
+        return not self.standing
 
-def _verb(name: str, source: str, target: str, permission: str, label: str, consequence: str, **more: bool) -> Verb:
+
+def _verb(
+    name: str,
+    source: str,
+    target: str,
+    permission: str,
+    label: str,
+    consequence: str,
+    *,
+    standing: str = "",
+    not_own: bool = True,
+) -> Verb:
     return Verb(
         name=name,
         source=frozenset(source.split()),
         target=target,
         permission=permission and f"marketplace.{permission}",
-        reason=more.get("reason", True),
+        standing=standing,
         label=label,
         consequence=consequence,
-        not_own=more.get("not_own", True),
+        not_own=not_own,
     )
 
 
@@ -48,11 +63,11 @@ VERBS: Mapping[str, Verb] = {
     for verb in (
         _verb(
             "claim", _WAITING, S.IN_REVIEW, "review_release", "Assign to me",
-            "The release is yours to review; others see that.", reason=False,
+            "The release is yours to review; others see that.", standing="Taken for review.",
         ),
         _verb(
             "unclaim", S.IN_REVIEW, S.SUBMITTED, "review_release", "Give back",
-            "The release returns to the queue at its old place.", reason=False,
+            "The release returns to the queue at its old place.", standing="Given back to the queue.",
         ),
         _verb(
             "comment", " ".join(S.values), "", "review_release", "Comment",
@@ -99,7 +114,7 @@ VERBS: Mapping[str, Verb] = {
         ),
         _verb(
             "withdraw", f"{_WAITING} {S.CHANGES_REQUESTED}", S.WITHDRAWN, "", "Withdraw",
-            "The publisher takes the submission back.", reason=False, not_own=False,
+            "The publisher takes the submission back.", standing="Taken back by its publisher.", not_own=False,
         ),
         _verb(
             "resubmit", S.CHANGES_REQUESTED, S.SUBMITTED, "", "Resubmit",

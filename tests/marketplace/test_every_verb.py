@@ -14,7 +14,7 @@ from rest_framework.test import APIClient
 from marketplace import actors, curation, moderation, plugins, popularity, publishers, states
 from marketplace.admin.publishers import VERBS as PUBLISHER_VERBS
 from marketplace.api.publishing import PUBLISHER_VERBS as OWN_VERBS
-from marketplace.models import Plugin, Publisher, Rating, Release
+from marketplace.models import Plugin, Publisher, Rating, Release, ReviewEvent
 from tests.marketplace import kit
 from tests.marketplace.test_api_publish import client
 from zelavis.models import AuditEvent
@@ -178,6 +178,17 @@ def test_its_route_does_it_for_whom_it_is_for(world: World, kind: str, verb: str
     done = ask(api, kind, thing, verb, "Because 4711.")
     assert done.status_code == 200, done.json()
     assert len(audited(kind, "Because 4711.")) == (0 if verb == "note" else 1)
+
+
+@pytest.mark.parametrize("verb", [verb.name for verb in states.VERBS.values() if verb.standing])
+def test_what_asks_for_no_reason_records_one(world: World, verb: str, root: Path) -> None:
+    """Where a verb does not ask why, history and audit log say its standing reason, and a given one where there is."""
+    thing = world.subject("release", verb)
+    curation.act(thing, verb, actor=world.who("release", verb), reason=" ")
+    standing = states.VERBS[verb].standing
+    assert standing in (root / "docs/reference/curation.md").read_text()
+    assert [event.action for event in audited("release", standing)] == [f"release.{verb}"]
+    assert ReviewEvent.objects.filter(release=thing, verb=verb, text=standing).count() == 1
 
 
 @pytest.mark.parametrize(("kind", "verb"), CASES)
