@@ -398,8 +398,9 @@ def test_e17_proxy_variables_are_ignored(server: Any, monkeypatch: pytest.Monkey
     assert fetch(server, "/a")["text"] == "x"
 
 
-def test_e18_certificates_are_checked(tmp_path: Path, settings: Any) -> None:
-    """E18: a self-signed certificate fails the request."""
+@pytest.fixture
+def untrusted(tmp_path: Path, settings: Any) -> Iterator[str]:
+    """``host:port`` of a server whose certificate nobody trusts, which takes one connection."""
     import datetime
 
     from cryptography import x509
@@ -435,9 +436,14 @@ def test_e18_certificates_are_checked(tmp_path: Path, settings: Any) -> None:
     thread.start()
     origin = f"localhost:{listener.getsockname()[1]}"
     settings.SANDBOX_LOOPBACK_HOSTS = (origin,)
-    assert code_of(make(grants(origin)), "http", "fetch", f"https://{origin}/") == "tls_failed"
+    yield origin
     thread.join()
     listener.close()
+
+
+def test_e18_certificates_are_checked(untrusted: str) -> None:
+    """E18: a self-signed certificate fails the request."""
+    assert code_of(make(grants(untrusted)), "http", "fetch", f"https://{untrusted}/") == "tls_failed"
 
 
 def test_e19_nothing_is_remembered_between_requests(server: Any) -> None:
