@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import contextlib
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import hypothesis.strategies as st
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from pytest_django import DjangoDbBlocker
 
+from marketplace import rollouts
+from marketplace.models import Release, Rollout
 from tests.zelavis.plugs import ScriptedAdapter, manifest
+from tests.zelavis.releases import approved
 from zelavis import activation, adapters, registry
 from zelavis.activation import drive, intents, targets
 from zelavis.activation.targets import Target
@@ -21,7 +24,8 @@ from zelavis.errors import ZelavisError
 from zelavis.models import Activation, Deployment, PluginEntry, Registry
 
 VERSIONS = ("1.0.0", "2.0.0", "3.0.0")
-ANSWERS = st.sampled_from(["active", "pending", "failed", "throws", "dies"])
+#: Mostly good ones: what is worth proving begins where something serves.
+ANSWERS = st.sampled_from(["active", "active", "active", "active", "pending", "failed", "throws", "dies"])
 
 
 class Died(BaseException):
@@ -43,9 +47,13 @@ class Machine(RuleBasedStateMachine):
         self.late: list[Activation] = []
         self._find, self._refuse = targets.find, targets.refuse_withdrawn
         targets.find = self._target
+        self.releases = dict(Release.objects.values_list("version", "pk"))
+        Rollout.objects.all().delete()
         for model in (Activation, PluginEntry, Registry):
             if model is PluginEntry:
-                PluginEntry.objects.update(serving=None, previous=None, activation_state="inactive")
+                PluginEntry.objects.update(
+                    serving=None, previous=None, candidate=None, rollout=None, activation_state="inactive"
+                )
                 Deployment.objects.all().delete()
             model._default_manager.all().delete()
         registry.forget_snapshot()
@@ -58,7 +66,7 @@ class Machine(RuleBasedStateMachine):
     def _target(self, name: str, version: str | None, **_: Any) -> Target:
         return Target(
             name=name, version=version or "1.0.0", specifier=f"marketplace:{name}@{version}", source="community",
-            digest=f"{version}", entry_digest="e", kind="javascript",
+            digest=f"{version}", entry_digest="e", kind="javascript", release=self.releases[version or "1.0.0"],
             manifest=manifest(name, version=version or "1.0.0", hooks=["content:afterSave"]),
         )  # fmt: skip
 
@@ -89,9 +97,11 @@ class Machine(RuleBasedStateMachine):
         with contextlib.suppress(ZelavisError, Died):
             verb("alpha", actor="user:a", now=self.now, **given)
 
-    @initialize()
-    def begin(self) -> None:
+    @initialize(installed=st.booleans())
+    def begin(self, installed: bool) -> None:
         PluginEntry.objects.create(name="alpha", adapter="scripted")
+        if installed:
+            self._do(activation.install, version="1.0.0")
 
     @rule(deploys=ANSWERS, says=ANSWERS)
     def the_world_changes(self, deploys: str, says: str) -> None:
@@ -104,6 +114,35 @@ class Machine(RuleBasedStateMachine):
     @rule(version=st.sampled_from(VERSIONS))
     def update(self, version: str) -> None:
         self._do(activation.update, version=version)
+
+    @rule(version=st.sampled_from(VERSIONS), percent=st.sampled_from([1, 50, 99]))
+    def update_in_stages(self, version: str, percent: int) -> None:
+        self._do(activation.update, version=version, percent=percent)
+
+    @rule()
+    def promote(self) -> None:
+        self._do(activation.promote)
+
+    @rule()
+    def stages_go_on(self) -> None:
+        """The candidate did well for long enough: its share grows, at last to all."""
+        Rollout.objects.update(candidate_calls=1000, wake_at=self.now)
+        rollouts.advance(now=self.now)
+
+    @rule()
+    def stages_halt(self) -> None:
+        """The candidate fails its first calls."""
+        for row in Rollout.objects.filter(state="running"):
+            for _ in range(rollouts.HOPELESS):
+                rollouts.count(row.pk, candidate=True, failed=True, now=self.now)
+
+    @rule(blocked=st.sampled_from([False, False, True]))
+    def stand(self, blocked: bool) -> None:
+        with contextlib.suppress(ZelavisError):
+            if blocked:
+                registry.block("alpha", actor="user:a", reason="r")
+            else:
+                registry.unblock("alpha", actor="user:a")
 
     @rule()
     def rollback(self) -> None:
@@ -165,7 +204,7 @@ class Machine(RuleBasedStateMachine):
 
     @invariant()
     def legal(self) -> None:
-        entry = PluginEntry.objects.select_related("serving", "previous").filter(name="alpha").first()
+        entry = PluginEntry.objects.select_related("serving", "candidate").filter(name="alpha").first()
         if entry is None:
             return
         unfinished = list(Activation.objects.filter(finished_at=None))
@@ -188,11 +227,43 @@ class Machine(RuleBasedStateMachine):
             assert entry.activation_state != "pending"
             assert entry.deployment_state != "deploying"
         serving = registry.active_entry("alpha")
-        assert (serving.deployment if serving else None) == entry.serving_id
+        if entry.blocked:
+            # What serves keeps its place, and nobody reaches it.
+            assert serving is None
+            assert registry.active_for_hook("content:afterSave") == []
+        else:
+            assert (serving.deployment if serving else None) == entry.serving_id
+        self._stages(entry, unfinished)
+        answering = {entry.serving_id, entry.candidate_id} - {None}
+        assert len(answering) == (entry.serving_id is not None) + (entry.candidate_id is not None)
+        if serving is not None:
+            staged = serving.staged
+            assert {serving.deployment, *([staged.entry.deployment] if staged else [])} == answering
+
+    def _stages(self, entry: PluginEntry, unfinished: list[Activation]) -> None:
+        """A second version answers only as the declared candidate of the one attempt at work, and only when proven."""
+        rolling = [row for row in unfinished if row.state == "rolling_out"]
+        running = set(Rollout.objects.filter(state="running").values_list("pk", flat=True))
+        assert running <= {entry.rollout}
+        if entry.candidate is None:
+            assert (entry.rollout, rolling) == (None, [])
+            return
+        assert entry.serving is not None
+        assert [(row.deployment_id, row.rollout) for row in rolling] == [(entry.candidate_id, entry.rollout)]
+        assert entry.candidate.proven_by == rolling[0].pk
+        assert entry.candidate.proven_by in self.confirmed
+        assert entry.candidate.state == "deployed"
 
 
-def test_any_history_is_legal(db: None, django_db_blocker: DjangoDbBlocker) -> None:
-    """Thirty steps of anything: one attempt at a time, at most one version serves, and only one that was proven."""
+@pytest.fixture
+def releases(db: None, tmp_path: Path) -> None:
+    """What stages need: a release of the marketplace for each version."""
+    for version in VERSIONS:
+        approved(tmp_path, name="alpha", version=version)
+
+
+def test_any_history_is_legal(releases: None) -> None:
+    """Anything: one attempt at a time, one version serves, beside it at most a candidate; both proven."""
     from hypothesis.stateful import run_state_machine_as_test
 
     run_state_machine_as_test(  # type: ignore[no-untyped-call]
@@ -204,7 +275,7 @@ def test_any_history_is_legal(db: None, django_db_blocker: DjangoDbBlocker) -> N
 
 
 @pytest.mark.slow
-def test_any_long_history_is_legal(db: None) -> None:
+def test_any_long_history_is_legal(releases: None) -> None:
     """The same with far more and longer histories."""
     from hypothesis.stateful import run_state_machine_as_test
 

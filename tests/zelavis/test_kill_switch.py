@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -21,6 +22,7 @@ from rest_framework.test import APIClient
 from sandbox.interrupts import Running
 from tests.server import ROOT, Server, environment, eventually, free_port, running
 from tests.services import PostgreSQL, Redis
+from tests.zelavis import inflight
 from tests.zelavis.cluster import Cluster
 from tests.zelavis.plugs import ScriptedAdapter, serve
 from zelavis import activation, hooks, registry, revocations
@@ -189,12 +191,16 @@ def kills(api: httpx.Client, deed: str) -> Callable[[], httpx.Response]:
     """One of the deeds that end running calls."""
     if deed == "block":
         return lambda: api.post("/api/plugins/looper/block", json={"reason": "It loops."})
+    if deed == "quarantine":
+        release = api.get("/api/marketplace/plugins/looper/releases/1.0.0").json()["id"]
+        return lambda: api.post(f"/api/marketplace/releases/{release}/quarantine", json={"reason": "It loops."})
     return lambda: api.post("/api/plugins/looper/uninstall", json={})
 
 
 @pytest.mark.chaos
-def test_running_calls_end_within_a_second_on_sqlite(tmp_path: Path) -> None:
-    """Two web servers and a worker on one SQLite file: a block ends the loops of all three."""
+@pytest.mark.parametrize("deed", ["block", "quarantine"])
+def test_running_calls_end_within_a_second_on_sqlite(tmp_path: Path, deed: str) -> None:
+    """Two web servers and a worker on one SQLite file: a block or a quarantine ends the loops of all three."""
     data = tmp_path / "data"
     subprocess.run(
         [sys.executable, "-c", _PREPARE, str(tmp_path)], cwd=ROOT, check=True,
@@ -211,7 +217,27 @@ def test_running_calls_end_within_a_second_on_sqlite(tmp_path: Path) -> None:
             [event] = server.api.get("/api/hooks/events").json()["data"]
             return str(event["id"])
 
-        everywhere([server.api, second], save, kills(server.api, "block"))
+        everywhere([server.api, second], save, kills(server.api, deed))
+        if deed == "quarantine":
+            entry = second.get("/api/plugins/looper").json()
+            assert (entry["version"], entry["activation"]) == (None, "inactive")
+            assert second.post("/api/plugins/looper/install", json={}).status_code >= 400
+
+
+@pytest.mark.chaos
+def test_h13_a_quarantine_ends_a_hundred_calls_in_flight(tmp_path: Path) -> None:
+    """H13: the 16 that loop and the 84 that wait for a slot end as cancelled within a second; nothing new begins."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.zelavis.inflight", str(tmp_path / "releases")],
+        cwd=ROOT, env=environment(tmp_path / "data", ZELAVIS_SANDBOX_SLOTS="16"), capture_output=True, text=True,
+        timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    told = json.loads(done.stdout.splitlines()[-1])
+    assert (told["before"], told["new"], told["rows"]) == (0, 0, inflight.CALLS)
+    assert told["statuses"] == ["cancelled"] * inflight.CALLS
+    assert told["refused"] < 1.0
+    assert max(told["ended"]) < 1.0, told["ended"]
 
 
 @pytest.mark.postgresql

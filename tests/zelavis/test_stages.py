@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from django.utils import timezone
 from rest_framework.test import APIClient
@@ -14,8 +17,10 @@ from marketplace import curation, rollouts
 from marketplace.actors import Actor
 from marketplace.models import Release, Rollout, UpdatePolicy
 from sandbox.capabilities.models import Tape
+from tests.server import ROOT, environment, eventually, running
 from tests.zelavis.plugs import serve
 from tests.zelavis.releases import MODULE, approved
+from tests.zelavis.test_kill_switch import second_web
 from zelavis import activation, registry
 from zelavis.activation import automatic, stages
 from zelavis.errors import InvalidRequest
@@ -247,3 +252,58 @@ def test_a_plugin_that_its_worker_brings_has_no_stages() -> None:
     serve("alpha", adapter="sandbox")
     with pytest.raises(InvalidRequest, match="from one release"):
         stages.refuse_unless_possible(registry.get("alpha").serving, "rel_1")
+
+
+_PREPARE = """
+import os, sys, django
+os.environ["DJANGO_SETTINGS_MODULE"] = "zelavis.settings"
+django.setup()
+from pathlib import Path
+from django.core.management import call_command
+call_command("migrate", verbosity=0)
+from tests.zelavis.releases import approved
+from tests.zelavis.test_stages import BROKEN
+approved(Path(sys.argv[1]))
+approved(Path(sys.argv[1]), version="1.1.0", module=BROKEN)
+"""
+
+
+@pytest.mark.chaos
+def test_two_web_servers_see_the_share_and_its_halt_at_the_next_call(tmp_path: Path) -> None:
+    """Both send a share to the candidate; its failures in both together halt it, and neither calls it once more."""
+    data = tmp_path / "data"
+    subprocess.run(
+        [sys.executable, "-c", _PREPARE, str(tmp_path)], cwd=ROOT, check=True,
+        env={**environment(data), "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    with running(data) as server, second_web(server, data) as second:
+        webs = [server.api, second]
+        install = server.api.post("/api/plugins/counter/install", json={"version": "1.0.0"})
+        assert install.status_code == 200, install.text
+
+        def told(web: httpx.Client) -> tuple[str, str]:
+            [outcome] = web.post("/api/hooks/content:afterSave", json={"event": PAGE}).json()["outcomes"]
+            return outcome["version"], outcome["status"]
+
+        assert [told(web) for web in webs] == [("1.0.0", "ok")] * 2
+        update = second.post("/api/plugins/counter/update", json={"percent": 50})
+        assert update.status_code == 202, update.text
+        ends: list[list[tuple[str, str]]] = [[], []]
+
+        def state() -> str:
+            return str((webs[0].get("/api/plugins/counter").json()["stages"] or {"state": "halted"})["state"])
+
+        for turn in range(200):
+            ends[turn % 2].append(told(webs[turn % 2]))
+            if ends[turn % 2][-1] == ("1.1.0", "trap") and state() == "halted":
+                break
+        failed = [one.count(("1.1.0", "trap")) for one in ends]
+        assert sum(failed) == rollouts.HOPELESS
+        assert {told(web) for web in webs for _ in range(20)} == {("1.0.0", "ok")}
+        # And without anybody asking, the attempt ends and says why.
+        eventually(
+            lambda: webs[1].get("/api/plugins/counter/activations").json()["data"][0]["state"] == "failed",
+            seconds=30, what="the end of the attempt",
+        )  # fmt: skip
+        entry = webs[1].get("/api/plugins/counter").json()
+        assert (entry["version"], entry["activation"], entry["candidate"]) == ("1.0.0", "active", None)
