@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from sandbox.artifact import Artifact
@@ -212,7 +213,13 @@ class SandboxAdapter:
 
 
 def _limits(declared: Mapping[str, Any], deadline_ms: int) -> Limits:
-    return replace(Limits(), deadline_ms=max(1, deadline_ms)).lowered(declared)
+    return _limits_of(max(1, deadline_ms), *((name, value) for name, value in declared.items() if type(value) is int))
+
+
+@lru_cache(maxsize=1024)
+def _limits_of(deadline_ms: int, *declared: tuple[str, int]) -> Limits:
+    # The same for call after call of a plugin, and checking them anew is dearer than all else that happens here.
+    return replace(Limits(), deadline_ms=deadline_ms).lowered(dict(declared))
 
 
 def _lacking(artifact: Artifact, surface: Surface) -> list[str]:
