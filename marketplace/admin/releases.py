@@ -133,6 +133,7 @@ class ReleaseAdmin(CappedAdmin):
             "rows": rows,
             "page": page,
             "mine": bool(request.GET.get("mine")),
+            "may_claim": request.user.has_perm(states.VERBS["claim"].permission),
             "waiting_for_authors": Release.objects.filter(state="changes_requested").count(),
         }
         return TemplateResponse(request, "admin/marketplace/release/queue.html", context)

@@ -205,8 +205,10 @@ def _records() -> dict[str, Any]:
     PluginDocument.objects.create(**size, collection="notes", key=ARABIC, body=json.dumps(BIG), updated_ms=1)
     PluginObject.objects.create(**size, key="record", value="{}", owner="inv_x")
     PluginBlob.objects.create(**size, name=EVIL, file="x", content_type="text/html", sha256="0" * 64, updated_ms=1)
-    PluginMail.objects.create(plugin="counter", subject=EVIL, recipients="[]", created_at=now, due_at=now)
-    PluginWake.objects.create(plugin="counter", name="tick", at_ms=1_780_000_000_000, data="{}")
+    # Not due while anybody looks: a worker would take them away.
+    later = now + timedelta(days=9)
+    PluginMail.objects.create(plugin="counter", subject=EVIL, recipients="[]", created_at=now, due_at=later)
+    PluginWake.objects.create(plugin="counter", name="tick", at_ms=4_000_000_000_000, data="{}")
     PluginUsage.objects.create(plugin="counter", store="documents", count=1, bytes=9)
     PluginMeter.objects.create(plugin="counter", meter="kv", hour=494_000, used=3)
     secret = PluginSecret.objects.create(plugin="counter", name="key", sealed="sealed")

@@ -34,6 +34,7 @@ class World:
     def __init__(self, folder: Path) -> None:
         roles.synchronize()
         self.rows = fill(folder)
+        self._pages: dict[str, str] = {}
         self.people = {"root": self.rows["root"]}
         for role in ("plain", "viewer", "curator", "operator"):
             user = User.objects.create_user(role, password="x", is_staff=True)
@@ -102,12 +103,17 @@ class World:
         }
 
     def page(self, name: str) -> str:
-        """The address of a page of the admin."""
+        """The address of a page of the admin; found once, as no test's rows stay."""
+        if name not in self._pages:
+            self._pages[name] = self._address(name)
+        return self._pages[name]
+
+    def _address(self, name: str) -> str:
         joined, _, kind = name.rpartition("_")
         model = apps_label(joined) if kind in ("change", "delete", "history") else None
         row = first(model) if model and name not in matrix.PAGES else None
         if model == "auth.user":
-            # Somebody on whom nothing hangs: an account with tokens cannot be deleted.
+            # Somebody on whom nothing hangs, and who is not signed in.
             row = self.people["plain"]
         given = [quote(row.pk)] if row is not None else self.arguments().get(name, [])
         suffix = "?name=README.md" if name == "marketplace_release_file" else ""

@@ -103,7 +103,8 @@ class PluginEntryAdmin(ReadOnlyAdmin):
         serving = entry.serving if entry and update else None
         if serving is not None and (target.version, target.digest) == (serving.version, serving.digest):
             messages.info(
-                request, f"{serving} serves already; it is the newest that can be installed, or the one named."
+                request,
+                f"The version {serving} serves already; it is the newest that can be installed, or the one named.",
             )
             return self._back(entry)
         if request.method == "POST":

@@ -86,6 +86,18 @@ def milliseconds(value: float | None) -> str:
     return f"{value:.2f} ms" if value < 10 else f"{value:.0f} ms"
 
 
+@register.filter
+def in_words(value: Any) -> str:
+    """A quantity of a grant: lists by commas, truth as yes or no, members as ``name value``."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {in_words(member)}" for name, member in value.items())
+    if isinstance(value, list):
+        return ", ".join(in_words(member) for member in value)
+    return str(value)
+
+
 @register.simple_tag
 def pretty_json(value: Any) -> SafeString:
     """A JSON value, or JSON text, indented; cut at 20,000 characters, and it says so."""
