@@ -13,7 +13,7 @@ import time
 from django.db import Error as DatabaseError
 from django.db import connection
 
-from runs import clock, engine, leases, policy
+from runs import batches, clock, engine, policy
 from zelavis import doorbell
 
 logger = logging.getLogger("runs.alarms")
@@ -47,19 +47,26 @@ def work(*, seconds: float | None = None, linger: float = 0.0) -> int:
     give_up = time.monotonic() + (policy.current().slice_seconds if seconds is None else seconds)
     driven = 0
     _look_soon()
-    while True:
-        held = leases.claim_next()
-        if held is None:
-            if _stay(linger, give_up):
-                continue
-            return driven
-        driven += 1
-        if _may_look(first=driven == 1):
-            _look()
-        engine.drive(held)
-        if time.monotonic() > give_up:
-            doorbell.ring("runs.tasks.work")
-            return driven
+    batch = batches.Batch()
+    try:
+        while True:
+            held = batch.next()
+            if held is None:
+                if _stay(linger, give_up):
+                    continue
+                return driven
+            driven += 1
+            if _may_look(first=driven == 1):
+                _look()
+            began = time.monotonic()
+            engine.drive(held)
+            ended = time.monotonic()
+            batch.driven(ended - began)
+            if ended > give_up and batch.empty:
+                doorbell.ring("runs.tasks.work")
+                return driven
+    finally:
+        batch.close()
 
 
 def _look_soon(after: float = _LOOK_SECONDS) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from django.db import connection, transaction
 
 from runs import clock, lifecycle, policy, queries, resume, slots, sql, states, waitpoints
-from runs.held import COLUMNS, Held
+from runs.held import COLUMNS, Held, rows_of
 from runs.manifests import broadcasting
 from runs.models import JournalEntry
 from zelavis import doorbell
@@ -197,7 +197,7 @@ def _wake_of(cursor: Any, run: Held, now: int) -> int | None:
         wake_at = waitpoints.pending_wake(cursor, run.id, run.deadline)
         return None if wake_at is None else max(now, wake_at)
     if run.concurrency_key is not None:
-        run.load(cursor)
+        run.read(rows_of(cursor, [run.id])[run.id])
         limit = int((run.meta.get("concurrency") or {}).get("limit", 1))
         if not slots.admit(cursor, run.concurrency_key, run.id, limit=limit, now=now):
             return None

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from runs import jsontext
+from runs import jsontext, sql
 from runs.jsontext import ABSENT
 from runs.models import JournalEntry
 
@@ -67,10 +67,12 @@ class Held:
     def __post_init__(self) -> None:
         self.paused = bool(self.paused)
 
-    def load(self, cursor: Any) -> None:
-        """Read documents, journal and pending waitpoints, within the transaction of the claim."""
-        cursor.execute(_EVERYTHING, [self.id] * 3)
-        rows = cursor.fetchall()
+    def read(self, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Take in what :func:`rows_of` found of this run.
+
+        Raises:
+            ValueError, TypeError: it cannot be read.
+        """
         if not rows or rows[0][0] != 0:
             raise ValueError("its documents are missing")
         _, _, given, meta, metadata = rows[0]
@@ -108,10 +110,20 @@ class Held:
                 maps[kind][key] = jsontext.loads(data)
 
 
-#: Documents, journal and pending waitpoints of a run in one round trip: part, place in it, three texts.
-_EVERYTHING = (
-    "SELECT 0, 0, input, meta, metadata_state FROM runs_data WHERE run_id = %s "
-    "UNION ALL SELECT 1, seq, kind, key, data FROM runs_journal WHERE run_id = %s "
-    "UNION ALL SELECT 2, ordinal, key, CAST(wake_at AS varchar(20)), NULL FROM runs_waitpoint "
-    "WHERE run_id = %s AND state = 'pending' ORDER BY 1, 2"
-)
+def rows_of(cursor: Any, run_ids: Sequence[str]) -> dict[str, list[tuple[Any, ...]]]:
+    """Documents, journals and pending waitpoints of runs in one round trip, within the transaction of their claim.
+
+    A row is its part (0, 1, 2), its place in that, and three texts.
+    """
+    these = f"run_id IN ({sql.marks(run_ids)})"
+    cursor.execute(
+        f"SELECT run_id, 0, 0, input, meta, metadata_state FROM runs_data WHERE {these} "
+        f"UNION ALL SELECT run_id, 1, seq, kind, key, data FROM runs_journal WHERE {these} "
+        "UNION ALL SELECT run_id, 2, ordinal, key, CAST(wake_at AS varchar(20)), NULL FROM runs_waitpoint "
+        f"WHERE {these} AND state = 'pending' ORDER BY 1, 2, 3",
+        [*run_ids] * 3,
+    )
+    found: dict[str, list[tuple[Any, ...]]] = {run_id: [] for run_id in run_ids}
+    for run_id, *row in cursor.fetchall():
+        found[run_id].append(tuple(row))
+    return found

@@ -13,7 +13,7 @@ from django.db import connection, transaction
 
 from runs import clock, jsontext, leases, sql, states, waitpoints
 from runs.errors import NoMatch, NotParked, RunConflict
-from runs.held import COLUMNS, Held
+from runs.held import COLUMNS, Held, rows_of
 from runs.jsontext import ABSENT
 from runs.models import InboxItem, JournalEntry, Run
 from zelavis import doorbell, identifiers
@@ -158,7 +158,7 @@ def _ready(cursor: Any, held: Held, now: int, *, claim: bool) -> bool:
             "invocations = %s, claims = 1 WHERE id = %s",
             [held.fence, held.next_seq, held.lease_owner, held.wake_at, held.invocations, held.id],
         )
-        held.load(cursor)
+        held.read(rows_of(cursor, [held.id])[held.id])
         return True
     cursor.execute(
         "UPDATE runs_run SET status = 'running', next_seq = next_seq + 1, wake_at = %s WHERE id = %s",

@@ -6,6 +6,7 @@ Every function here runs under the run's lock, in the caller's transaction.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from django.db import connection
@@ -115,14 +116,17 @@ def find(cursor: Any, run_id: str, kind: str, key: str) -> str | None:
     return None if row is None else row[0]
 
 
-def due(cursor: Any, run_id: str, now: int) -> list[tuple[str, str]]:
-    """``(key, kind)`` of the pending waitpoints whose time has come."""
+def due(cursor: Any, run_ids: Sequence[str], now: int) -> dict[str, list[tuple[str, str]]]:
+    """``(key, kind)`` of the pending waitpoints whose time has come, of each of these runs that has any."""
     cursor.execute(
-        "SELECT key, kind FROM runs_waitpoint WHERE run_id = %s AND state = 'pending' AND wake_at <= %s "
-        "ORDER BY wake_at, ordinal",
-        [run_id, now],
+        f"SELECT run_id, key, kind FROM runs_waitpoint WHERE run_id IN ({sql.marks(run_ids)}) AND state = 'pending' "
+        "AND wake_at <= %s ORDER BY wake_at, ordinal",
+        [*run_ids, now],
     )
-    return list(cursor.fetchall())
+    found: dict[str, list[tuple[str, str]]] = {}
+    for run_id, key, kind in cursor.fetchall():
+        found.setdefault(run_id, []).append((key, kind))
+    return found
 
 
 def resolve(cursor: Any, run_id: str, resolutions: Sequence[tuple[str, dict[str, Any], str]], *, now: int) -> None:
@@ -142,30 +146,46 @@ _CLOSE = (
 )
 
 
-def close(
-    cursor: Any,
-    run_id: str,
-    resolutions: Sequence[tuple[str, dict[str, Any], str]],
-    rows: Sequence[tuple[Any, ...]],
-    *,
-    now: int,
-) -> None:
-    """Resolve waitpoints of a waiting run, journal it as ``rows``, and let the run go on.
+@dataclass(frozen=True)
+class Closing:
+    """Waitpoints of one waiting run that are over: ``(key, journal entry, resolved by)`` each, and their journal."""
 
-    The usual one alarm takes PostgreSQL one round trip instead of three.
+    run_id: str
+    resolutions: Sequence[tuple[str, dict[str, Any], str]]
+    rows: Sequence[tuple[Any, ...]]
+
+
+def close(cursor: Any, closings: Sequence[Closing], *, now: int) -> None:
+    """Resolve waitpoints of waiting runs, journal it, and let the runs go on.
+
+    The usual one alarm takes PostgreSQL one round trip instead of three; many runs take as many as one.
     """
-    if len(rows) == 1 and connection.vendor == "postgresql":
-        (key, _, by) = resolutions[0]
+    if connection.vendor == "postgresql" and len(closings) == 1 and len(closings[0].rows) == 1:
+        (closing,) = closings
+        (key, _, by) = closing.resolutions[0]
         cursor.execute(
             f"WITH closed AS ({_CLOSE[0]}), run AS ({_CLOSE[1]}) {_CLOSE[2]}",
-            [now, by[:60], run_id, key, run_id, *rows[0]],
+            [now, by[:60], closing.run_id, key, closing.run_id, *closing.rows[0]],
         )
         return
-    resolve(cursor, run_id, resolutions, now=now)
-    write_journal(cursor, rows)
-    cursor.execute(
-        "UPDATE runs_run SET status = 'running', next_seq = next_seq + %s WHERE id = %s", [len(rows), run_id]
-    )
+    closed: dict[str, list[str]] = {}
+    longer: dict[int, list[str]] = {}
+    for closing in closings:
+        longer.setdefault(len(closing.rows), []).append(closing.run_id)
+        for key, _, by in closing.resolutions:
+            closed.setdefault(by[:60], []).extend((closing.run_id, key))
+    for by, pairs in closed.items():
+        cursor.execute(
+            "UPDATE runs_waitpoint SET state = 'resolved', resolved_at = %s, resolved_by = %s "
+            f"WHERE (run_id, key) IN (VALUES {','.join(['(%s, %s)'] * (len(pairs) // 2))})",
+            [now, by, *pairs],
+        )
+    write_journal(cursor, [row for closing in closings for row in closing.rows])
+    for count, run_ids in longer.items():
+        cursor.execute(
+            f"UPDATE runs_run SET status = 'running', next_seq = next_seq + %s WHERE id IN ({sql.marks(run_ids)})",
+            [count, *run_ids],
+        )
 
 
 def drop_all(cursor: Any, run_id: str, *, now: int) -> None:
