@@ -317,7 +317,8 @@ class Machine(RuleBasedStateMachine):
         for name in model.steps:
             # At most once; once more only where a driver died between doing and committing.
             assert ran[self.run_id, name] <= (0 if name in self.inherited else 1 + self.deaths)
-        if model.status == states.WAITING:
+        if model.status in states.ACTIVE:
+            # A paused run may go on and yet wait: for the rest of what it waits for together.
             assert [_shown(wait) for wait in record["pendingWaitpoints"]] == model.open
         else:
             assert record["pendingWaitpoints"] == []
@@ -376,10 +377,14 @@ class Machine(RuleBasedStateMachine):
     def work(self) -> None:
         """Everything that is due, retries as well."""
         while True:
+            # Who took the run over while its driver stood still goes on with it, whenever that was.
+            other, self.other = self.other, None
+            if other is not None:
+                engine.drive(other)
             Run.objects.filter(status="running", attempts__gt=0, lease_owner="", wake_at__isnull=False).update(
                 wake_at=1
             )
-            if not alarms.work():
+            if not alarms.work() and self.other is None:
                 return
 
     def do(self, deed: Callable[[], None], point: int, interruption: str | Callable[[], None]) -> None:
