@@ -50,7 +50,8 @@ RECORD = _shape(
     status=serializers.ChoiceField(choices=states.ALL),
     input=_any(required=False),
     output=_any(required=False),
-    error=_shape("RunError", category=_text(), code=_text(), message=_text(), required=False),
+    # Whoever cancels may give any JSON as the reason, and it comes back as the message.
+    error=_shape("RunError", category=_text(), code=_text(), message=_any(), required=False),
     journal=JOURNAL,
     invocationCount=_number(),
     metadataAppliedCount=_number(),
@@ -107,7 +108,7 @@ RESUME = _shape(
     triggeredByUserId=_text(required=False, allow_null=True),
 )
 RESUMED = _shape("ResumedRun", saved=RECORD, parentRunId=_text(), resumeFromStep=_text())
-CANCEL = _shape("CancelRun", reason=_text(required=False))
+CANCEL = _shape("CancelRun", reason=_any(required=False, help_text="Any JSON, kept as it is; a falsy one is none."))
 EVENT = _shape("InjectEvent", eventType=_text(), payload=_any(required=False))
 SIGNAL = _shape("InjectSignal", name=_text(), payload=_any(required=False))
 TOKEN = _shape("ResolveToken", payload=_any(required=False))

@@ -91,9 +91,10 @@ def test_who_may_send_which_form(world: World, role: str) -> None:
     wrong = []
     for name in admin_names():
         allowed = rights(name)
-        if allowed is None or name.endswith("_changelist"):
+        if allowed is None or (name.endswith("_changelist") and role in allowed[1]):
             continue
-        with rolled_back():
+        # What is refused is not rolled back: had it written something, the fingerprint would tell.
+        with rolled_back() if role in allowed[1] else contextlib.nullcontext():
             answer = client.post(world.page(name), data)
         if answer.status_code >= 500 or (outcome(answer) == "in") != (role in allowed[1]):
             # A page that only looks may answer a POST by showing itself; then nothing has changed.
@@ -101,10 +102,6 @@ def test_who_may_send_which_form(world: World, role: str) -> None:
                 continue
             wrong.append((name, role, answer.status_code))
     assert wrong == [], wrong
-    for name in admin_names():
-        allowed = rights(name)
-        if allowed is not None and role not in allowed[1]:
-            client.post(world.page(name), data)
     assert world.state() == before
 
 
@@ -177,6 +174,9 @@ def test_a_token_opens_what_its_scope_says(world: World, scope: str) -> None:
     for pattern in patterns():
         for method, needed in matrix.ROUTES.get(str(pattern.name), {}).items():
             opens = needed in ("public", scope)
+            if needed == "public" and scope != "metrics:read":
+                # That a token closes nothing is seen with one; the others would only repeat the largest pages.
+                continue
             if opens and str(pattern.name).endswith("-stream"):
                 continue
             with rolled_back() if opens else contextlib.nullcontext():
