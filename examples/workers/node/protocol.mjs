@@ -17,6 +17,8 @@ export class Worker {
     this.state = state;
     // Answers by id: a request that comes twice is answered twice and acted on once.
     this.answers = new Map();
+    // The calls that run, each with what ends it.
+    this.running = new Map();
   }
 
   /** The answer to `POST /__zelavis/plugin/activate`. */
@@ -53,7 +55,29 @@ export class Worker {
     if (body.plugin.version && body.plugin.version !== plugin.manifest.version) {
       return [409, { message: `Version ${plugin.manifest.version} is here.` }];
     }
-    return this.#once(`call ${body.id}`, async () => [200, await run(plugin, this.state, body)]);
+    return this.#once(`call ${body.id}`, async () => {
+      const stopping = new AbortController();
+      this.running.set(stopping, plugin);
+      try {
+        return [200, await run(plugin, this.state, body, stopping.signal)];
+      } finally {
+        this.running.delete(stopping);
+      }
+    });
+  }
+
+  /**
+   * The answer to `POST /__zelavis/plugin/stop`: calls that wait for something end now, as `cancelled`, and write
+   * nothing more. Code that never waits cannot be ended from within its own process: it runs on.
+   */
+  stop(body) {
+    if (!isObject(body) || typeof body.name !== "string") return [400, { message: "Invalid Zelavis stop request." }];
+    const plugin = this.plugins.get(body.name);
+    if (!plugin) return [404, { message: `${body.name} is not here.` }];
+    if (body.withdrawn === true) this.state.set(body.name, false);
+    const ending = [...this.running].filter(([, one]) => one === plugin);
+    for (const [stopping] of ending) stopping.abort();
+    return [200, { status: "stopped", ended: ending.length }];
   }
 
   #once(id, work) {
@@ -68,7 +92,7 @@ export class Worker {
   }
 }
 
-async function run(plugin, state, call) {
+async function run(plugin, state, call, signal = new AbortController().signal) {
   const started = performance.now();
   const end = (status, more = {}) => ({ id: call.id, status, durationMs: performance.now() - started, hostCalls: 0, ...more });
   const handler = find(plugin.code, call);
@@ -76,8 +100,10 @@ async function run(plugin, state, call) {
   if (!handler) return end("trap", { error: { name: "Error", message: `No handler for ${call.hook}.`, code: "no_handler" } });
   let timer;
   const late = new Promise((resolve) => (timer = setTimeout(resolve, call.deadlineMs, late_)));
+  const stopped = new Promise((resolve) => signal.addEventListener("abort", () => resolve(stopped_), { once: true }));
   try {
-    const result = await Promise.race([handler(call.event, context(plugin, state, call)), late]);
+    const result = await Promise.race([handler(call.event, context(plugin, state, call, signal)), late, stopped]);
+    if (result === stopped_) return end("cancelled", { error: { name: "Error", message: "The call was ended.", code: "cancelled" } });
     if (result === late_) return end("deadline", { error: { name: "Error", message: "The time ran out.", code: "deadline" } });
     const text = JSON.stringify(result ?? null);
     if (Buffer.byteLength(text) > MAX_RESULT) return end("output_too_large");
@@ -91,6 +117,7 @@ async function run(plugin, state, call) {
 }
 
 const late_ = Symbol("late");
+const stopped_ = Symbol("stopped");
 
 function find(code, call) {
   const [table, name] =
@@ -98,16 +125,25 @@ function find(code, call) {
   return table && Object.hasOwn(table, name) ? table[name] : undefined;
 }
 
-function context(plugin, state, call) {
+function context(plugin, state, call, signal) {
   const { name, version } = plugin.manifest;
   const line = (level) => (...parts) => console[level](name, call.id, ...parts);
   return {
     plugin: { name, version },
     call: { id: call.id, hook: call.hook },
     settings: call.settings ?? {},
-    kv: state.kv(name),
+    kv: unlessStopped(state.kv(name), signal),
     log: { info: line("info"), warn: line("warn"), error: line("error") },
   };
+}
+
+/** The same functions; after the call was ended they throw. */
+function unlessStopped(functions, signal) {
+  const guarded = (work) => async (...args) => {
+    signal.throwIfAborted();
+    return work(...args);
+  };
+  return Object.fromEntries(Object.entries(functions).map(([name, work]) => [name, guarded(work)]));
 }
 
 function isRequest(body) {

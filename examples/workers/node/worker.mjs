@@ -19,6 +19,7 @@ const { values: options } = parseArgs({
 });
 const key = process.env.WORKER_SECRET ?? "";
 const PREFIX = "/__zelavis/plugin/";
+const VERBS = new Set(["activate", "call", "stop"]);
 const MAX_BODY = 1024 * 1024;
 
 if (!key) {
@@ -55,14 +56,14 @@ function parse(bytes) {
 
 async function answer(request) {
   const verb = request.url.startsWith(PREFIX) ? request.url.slice(PREFIX.length) : "";
-  if (verb !== "activate" && verb !== "call") return { status: 404, body: "Not Found" };
+  if (!VERBS.has(verb)) return { status: 404, body: "Not Found" };
   if (request.method !== "POST") return { status: 405, body: "Method Not Allowed", headers: { allow: "POST" } };
   const bytes = await read(request);
   if (bytes === null) return { status: 413, json: { message: "The request is too large." } };
   const id = verify(bytes, request.headers, key);
   if (id === null) return { status: 401, json: { message: "The request is not signed with this worker's key." } };
   const body = parse(bytes);
-  const [status, json] = verb === "activate" ? await worker.activate(body, id) : await worker.call(body);
+  const [status, json] = await worker[verb](body, id);
   return { status, json, id };
 }
 

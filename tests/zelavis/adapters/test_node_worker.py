@@ -7,15 +7,17 @@ import json
 import os
 import shutil
 import subprocess
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.server import ROOT, free_port
+from tests.server import ROOT, eventually, free_port
 from tests.zelavis.adapters.conftest import KEY, make_call, make_entry, make_order
 from zelavis import signing
-from zelavis.active import ActiveEntry
+from zelavis.adapters import stopping
 from zelavis.adapters.base import Answer, CallOutcome
 from zelavis.adapters.dispatch import DispatchAdapter
 from zelavis.models import DispatchWorker
@@ -28,15 +30,15 @@ adapter = DispatchAdapter()
 class Node:
     """The worker as a process."""
 
-    def __init__(self, data: Path) -> None:
-        self.data, self.port = data, free_port()
+    def __init__(self, data: Path, plugins: Path = FOLDER / "plugins") -> None:
+        self.data, self.port, self.plugins = data, free_port(), plugins
         self.start()
 
     def start(self) -> None:
         node = shutil.which("node")
         assert node, "Node is not installed"
         self.process = subprocess.Popen(
-            [node, "worker.mjs", "--port", str(self.port), "--data", str(self.data)],
+            [node, "worker.mjs", "--port", str(self.port), "--data", str(self.data), "--plugins", str(self.plugins)],
             cwd=FOLDER,
             env={**os.environ, "WORKER_SECRET": KEY},
             stdout=subprocess.PIPE,
@@ -67,12 +69,15 @@ def activate(worker: DispatchWorker, action: str = "install", *, name: str = "gr
     return adapter.activate(make_order(worker=worker, name=name, action=action, **{"specifier": specifier, **changes}))
 
 
-def entry(worker: DispatchWorker) -> ActiveEntry:
-    return make_entry(name="greeter", worker=worker.pk)
-
-
-def call(worker: DispatchWorker, hook: str, event: dict[str, object], *, id: str = "inv_1") -> CallOutcome:  # noqa: A002
-    return adapter.call(entry(worker), make_call(id=id, hook=hook, event=event))
+def call(
+    worker: DispatchWorker,
+    hook: str,
+    event: dict[str, object],
+    *,
+    id: str = "inv_1",  # noqa: A002
+    name: str = "greeter",
+) -> CallOutcome:
+    return adapter.call(make_entry(name=name, worker=worker.pk), make_call(id=id, hook=hook, event=event))
 
 
 def saved(title: str) -> dict[str, object]:
@@ -217,5 +222,56 @@ def test_it_signs_with_base64_keys_too(tmp_path: Path, monkeypatch: pytest.Monke
         status, headers, said = raw(node, "POST", PATH, body, **signing.sign(body, key=secret, message_id="act_9"))
         assert status == 200
         assert signing.verify(said, headers, keys=[secret]) == "act_9"
+    finally:
+        node.stop()
+
+
+SLEEPER = """
+export default { hooks: { "content:afterSave": async (event, ctx) => {
+  await ctx.kv.set("begun", 1);
+  await new Promise((resolve) => setTimeout(resolve, 600));
+  await ctx.kv.set("ended", 1);
+} } };
+"""
+
+
+@pytest.mark.parametrize("withdrawn", [False, True])
+def test_a_stop_ends_calls_that_wait(
+    tmp_path: Path, make_worker: Callable[..., DispatchWorker], withdrawn: bool
+) -> None:
+    """It answers the call as cancelled at once, and what runs on writes nothing; withdrawn, it is not called again."""
+    plugins = tmp_path / "plugins"
+    (plugins / "sleeper").mkdir(parents=True)
+    (plugins / "sleeper" / "plugin.mjs").write_text(SLEEPER)
+    (plugins / "sleeper" / "zelavis.plugin.json").write_text(
+        json.dumps({"name": "sleeper", "version": "1.0.0", "entry": "plugin.mjs"})
+    )
+    node = Node(tmp_path / "data", plugins)
+    try:
+        worker = make_worker(f"http://127.0.0.1:{node.port}", name="sleeper")
+        assert activate(worker, name="sleeper").status == "active"
+        plugin = {"name": "sleeper", "version": "1.0.0"}
+        body = json.dumps(
+            {"id": "inv_1", "hook": "content:afterSave", "event": {}, "plugin": plugin, "deadlineMs": 5000}
+        ).encode()
+        told: list[bytes] = []
+
+        def ask() -> None:
+            path, signed = "/__zelavis/plugin/call", signing.sign(body, key=KEY, message_id="inv_1")
+            told.append(raw(node, "POST", path, body, **signed)[2])
+
+        asking = threading.Thread(target=ask)
+        asking.start()
+        values = lambda: json.loads((node.data / "state.json").read_text())["values"]  # noqa: E731
+        eventually(lambda: "begun" in values().get("sleeper", {}), seconds=5, what="the call")
+        began = time.monotonic()
+        assert stopping.tell(worker.pk, "sleeper", digest="", withdrawn=withdrawn)
+        asking.join()
+        assert time.monotonic() - began < 0.5
+        assert json.loads(told[0])["status"] == "cancelled"
+        time.sleep(0.8)
+        assert values()["sleeper"] == {"begun": 1}
+        again = call(worker, "content:afterSave", saved("x"), id="inv_2", name="sleeper")
+        assert again.status == ("bad_answer" if withdrawn else "ok")
     finally:
         node.stop()
