@@ -29,6 +29,12 @@ HOPELESS = 5
 #: What holds where nobody wrote a policy: no update installs by itself.
 _DEFAULT = UpdatePolicy()
 
+CHANGED_HANDS = "the plugin has changed hands; consent to the new owner first"
+ASKS_FOR_MORE = "the release asks for more than was consented to"
+NOT_SIGNED = "the installed release is signed by its publisher and this one is not"
+#: Why an automatic update does not happen until somebody looks at it; every other reason goes away by itself.
+NEEDS_A_PERSON = frozenset({CHANGED_HANDS, ASKS_FOR_MORE, NOT_SIGNED})
+
 
 def policy(plugin: Plugin) -> UpdatePolicy:
     """The plugin's own policy, else the one for all, else the built-in one."""
@@ -58,18 +64,18 @@ def may_update_itself(
     moment, rule = now or timezone.now(), policy(plugin)
     if not rule.automatic:
         return None, "updates of this plugin are made by hand"
-    if plugin.ownership != ownership:
-        return None, "the plugin has changed hands; consent to the new owner first"
     candidate = releases.installable(plugin.name, host=host, now=moment)
     if versions.parse(candidate.version) <= versions.parse(installed.version):
         return None, "nothing newer can be installed"
+    if plugin.ownership != ownership:
+        return None, CHANGED_HANDS
     ripe = candidate.approved_at + timedelta(hours=rule.cooldown_hours) if candidate.approved_at else None
     if ripe is None or moment < ripe:
         return None, f"the release cools down until {ripe.isoformat() if ripe else 'it is approved'}"
     if capabilities.delta(consented, candidate.capabilities)["escalates"]:
-        return None, "the release asks for more than was consented to"
+        return None, ASKS_FOR_MORE
     if installed.signed_by_id and not candidate.signed_by_id:
-        return None, "the installed release is signed by its publisher and this one is not"
+        return None, NOT_SIGNED
     return candidate, ""
 
 

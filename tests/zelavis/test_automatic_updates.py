@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from django.contrib.auth.models import User
+from django.test import Client
 from django.utils import timezone
 
 from marketplace.models import Install, Plugin, UpdatePolicy
@@ -14,6 +15,7 @@ from tests.zelavis.releases import MODULE, approved
 from zelavis import activation, registry
 from zelavis.activation import automatic
 from zelavis.errors import ConsentOutdated, ConsentRequired
+from zelavis.models import PluginEntry
 
 pytestmark = pytest.mark.django_db
 
@@ -113,3 +115,39 @@ def test_an_install_is_counted_once_for_this_site(installed: Path) -> None:
     counted = Install.objects.get()
     assert (counted.user.username, counted.release.version) == ("ann", "1.1.0")  # type: ignore[union-attr]
     assert Plugin.objects.get(name="counter").installs == 1
+
+
+def waits() -> str:
+    return PluginEntry.objects.get().update_waits
+
+
+def test_an_update_that_waits_for_a_person_says_so_at_home(installed: Path, client: Client) -> None:
+    """A consent, then a setting that is missing: card, badge and page name it until the update is made or needless."""
+    UpdatePolicy.objects.create(plugin=None, automatic=True, cooldown_hours=0)
+    client.force_login(User.objects.get(username="eve"))
+    wider = {"kv": {"reason": "c", "callsPerInvocation": 11, "callsPerHour": 1000, "bytes": 65536}}
+    later()
+    assert waits() == ""
+    assert "No automatic update waits for a person." in client.get("/admin/").content.decode()
+    approved(installed, version="1.1.0", capabilities=wider)
+    revision = registry.revision()
+    later()
+    assert waits() == "The release asks for more than was consented to."
+    assert registry.revision() == revision
+    assert "Updates waiting for you" in client.get("/admin/").content.decode()
+    assert "a consent or a setting is missing" in client.get("/admin/").content.decode()
+    listed = client.get("/admin/zelavis/pluginentry/?update_waits__gt=")
+    assert listed.status_code == 200
+    assert "update waits" in listed.content.decode()
+    shown = client.get(f"/admin/zelavis/pluginentry/{registry.get('counter').pk}/change/").content.decode()
+    assert "asks for more than was consented to" in shown
+    with pytest.raises(ConsentRequired) as asked:
+        activation.update("counter", actor="user:ann")
+    activation.update("counter", actor="user:ann", consent=asked.value.members["consent"])
+    assert waits() == ""
+    needed = {"type": "object", "properties": {"key": {"type": "string"}}, "required": ["key"]}
+    approved(installed, version="1.2.0", capabilities=wider, settings=needed)
+    assert later() == []
+    assert "key" in waits()
+    activation.uninstall("counter", actor="user:ann")
+    assert waits() == ""

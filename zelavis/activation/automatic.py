@@ -11,7 +11,7 @@ from django.utils import timezone
 from marketplace import rollouts
 from marketplace.models import Plugin, Release, UpdatePolicy
 from zelavis.activation import intents, rehearsal
-from zelavis.errors import ZelavisError
+from zelavis.errors import ConsentRequired, SettingsRequired, ZelavisError
 from zelavis.models import Activation, Heartbeat, PluginEntry
 
 logger = logging.getLogger("zelavis.activation")
@@ -26,16 +26,22 @@ def sweep(*, now: datetime | None = None) -> list[Activation]:
     Heartbeat.objects.update_or_create(name=_NAME, defaults={"seen_at": moment})
     made = []
     for entry in PluginEntry.objects.filter(serving__isnull=False, blocked="").exclude(serving__release=""):
+        waits = ""
         try:
-            version = _newer(entry, now=moment)
+            version, waits = _newer(entry, now=moment)
             if version is not None:
                 made.append(
                     intents.update(
                         entry.name, version=version, actor="system", reason="Automatic update by policy.", now=now
                     )
                 )
+        except (ConsentRequired, SettingsRequired) as error:
+            waits = error.message
         except ZelavisError as error:
             logger.info("no automatic update", extra={"plugin": entry.name, "code": error.code})
+        if waits != entry.update_waits:
+            # Not a change of the registry: nobody is called differently for it.
+            PluginEntry.objects.filter(pk=entry.pk).update(update_waits=waits[:300])
     return made
 
 
@@ -47,16 +53,17 @@ def seconds_until_next() -> float | None:
     return 0.0 if seen is None else (seen + EVERY - timezone.now()).total_seconds()
 
 
-def _newer(entry: PluginEntry, *, now: datetime) -> str | None:
+def _newer(entry: PluginEntry, *, now: datetime) -> tuple[str | None, str]:
+    """The version to update to, and what a person has to do first."""
     serving = entry.serving
     release = None if serving is None else Release.objects.filter(pk=serving.release).first()
     plugin = Plugin.objects.filter(name=entry.name).first()
     if serving is None or release is None or plugin is None:
-        return None
+        return None, ""
     rule = rollouts.policy(plugin)
     if len(rehearsal.tapes(serving, most=rule.shadow_tapes)) < rule.shadow_tapes:
         # Too few recordings to rehearse with: not failed, only not yet.
-        return None
+        return None, ""
     # Consent given before the plugin changed hands was given to another owner.
     moved = plugin.transferred_at is not None and (
         serving.consented_at is None or plugin.transferred_at > serving.consented_at
@@ -70,6 +77,6 @@ def _newer(entry: PluginEntry, *, now: datetime) -> str | None:
     )
     if candidate is None:
         logger.debug("no automatic update", extra={"plugin": entry.name, "reason": why})
-        return None
+        return None, f"{why[0].upper()}{why[1:]}." if why in rollouts.NEEDS_A_PERSON else ""
     tried = entry.activations.filter(deployment__version=candidate.version, state=Activation.State.FAILED).exists()
-    return None if tried else str(candidate.version)
+    return (None if tried else str(candidate.version)), ""

@@ -23,6 +23,7 @@ def core(request: HttpRequest) -> list[Card]:
     resting = CircuitBreaker.objects.filter(opened_at__isnull=False).count()
     blocked = PluginEntry.objects.exclude(blocked="").count()
     staged = PluginEntry.objects.filter(rollout__isnull=False).count()
+    waiting = PluginEntry.objects.exclude(update_waits="").count()
     late = HookEvent.objects.filter(wake_at__lt=timezone.now() - _LATE).count()
     activations = reverse("admin:zelavis_activation_changelist")
     return [
@@ -55,6 +56,15 @@ def core(request: HttpRequest) -> list[Card]:
             url=f"{activations}?state__exact=rolling_out",
             text="A share of the calls goes to a new version." if staged else "No update is in stages.",
             tone="notice" if staged else "calm",
+        ),
+        Card(
+            title="Updates waiting for you",
+            count=waiting,
+            url=f"{reverse('admin:zelavis_pluginentry_changelist')}?update_waits__gt=",
+            text="A policy would update them, but a consent or a setting is missing."
+            if waiting
+            else "No automatic update waits for a person.",
+            tone="notice" if waiting else "calm",
         ),
         Card(
             title="Resting plugins",

@@ -302,7 +302,9 @@ class PluginEntryAdmin(ReadOnlyAdmin):
 
     @admin.display(description="registry", ordering="status")
     def wanted(self, entry: PluginEntry) -> SafeString:
-        return badge("blocked") if entry.blocked else badge(entry.status)
+        if entry.blocked:
+            return badge("blocked")
+        return badge("waiting", "update waits") if entry.update_waits else badge(entry.status)
 
     @admin.display(description="deployment", ordering="deployment_state")
     def deployed(self, entry: PluginEntry) -> SafeString:

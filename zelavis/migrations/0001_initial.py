@@ -480,6 +480,7 @@ class Migration(migrations.Migration):
                 ("settings", models.TextField(default="{}")),
                 ("blocked", models.CharField(blank=True, max_length=500)),
                 ("stopped_at", models.DateTimeField(blank=True, null=True)),
+                ("update_waits", models.CharField(blank=True, max_length=300)),
                 ("revision", models.PositiveIntegerField(default=1)),
                 ("created_at", models.DateTimeField(auto_now_add=True)),
                 ("updated_at", models.DateTimeField(auto_now=True)),

@@ -81,6 +81,8 @@ class PluginEntry(models.Model):
     blocked = models.CharField(max_length=500, blank=True)
     #: When calls that ran were last told to end: one that began earlier must not go on, whatever serves by now.
     stopped_at = models.DateTimeField(null=True, blank=True)
+    #: Why an automatic update waits for a person (a consent, a setting); empty: none does.
+    update_waits = models.CharField(max_length=300, blank=True)
     #: Of this entry alone; the ETag.
     revision = models.PositiveIntegerField(default=1)
     created_at = models.DateTimeField(auto_now_add=True)
