@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 from rest_framework.test import APIClient
 
@@ -102,6 +103,7 @@ _VALUES = st.one_of(st.text(max_size=3), st.integers(-5, 5), st.booleans(), st.n
 _NAMES = st.sampled_from(["one", "two", "three"])
 
 
+@hypothesis.settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(
     properties=st.dictionaries(_NAMES, _FIELDS),
     required=st.sets(_NAMES),
