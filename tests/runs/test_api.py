@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 from django.test import Client
 
+from runs import records
 from runs.models import Run
+from tests.runs.conftest import run
 from tests.runs.scripted import Tenant, wait, waiting
 from zelavis import tokens
 
@@ -88,6 +90,25 @@ def test_wrong_routes(http: Client, method: str, path: str, status: int, error: 
     assert (answer.status_code, answer.json()["error"]) == (status, error)
     if message is not None:
         assert answer.json()["message"] == message
+
+
+@pytest.mark.parametrize("suffix", ["cancel", "resume", "tokens/t1", "tokens/"])
+def test_reading_never_acts(http: Client, workflow: Any, suffix: str) -> None:
+    """A GET or HEAD of what only a POST may do is a 400 and changes nothing."""
+    workflow("asks")(lambda context, given: context.token("t1").wait())
+    before = run("asks")
+    assert before["status"] == "waiting", before
+    for method in (http.get, http.head):
+        assert method(f"/api/runs/{before['id']}/{suffix}").status_code == 400
+    assert http.get(f"/api/runs/{before['id']}/{suffix}").json()["error"] == "route_not_found"
+    assert records.load(before["id"]) == before
+
+
+def test_what_is_no_route_is_told_without_a_token() -> None:
+    """Paths under ``/api/`` that nothing answers are a 404 before authentication, for a preflight as well."""
+    for method in ("get", "post", "options"):
+        answer = getattr(Client(), method)("/api/nowhere")
+        assert (answer.status_code, answer.json()["error"]) == (404, "route_not_found")
 
 
 @pytest.mark.parametrize(
