@@ -23,15 +23,20 @@ FLAGS = [
 ]
 
 
+def npm_package(name: str, version: str) -> Path:
+    """The folder of a package from npm, installed once and kept under build/."""
+    home = ROOT / "build" / f"{name}-{version}"
+    folder = home / "node_modules" / name
+    if not (folder / "package.json").exists():
+        home.mkdir(parents=True, exist_ok=True)
+        command = ["npm", "install", "--silent", "--no-audit", "--no-fund", "--prefix", str(home)]
+        subprocess.run([*command, f"{name}@{version}"], check=True)
+    return folder
+
+
 def axe_script() -> str:
-    """The source of axe-core, from npm, kept under build/."""
-    folder = ROOT / "build" / f"axe-{AXE_VERSION}"
-    script = folder / "node_modules" / "axe-core" / "axe.min.js"
-    if not script.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        command = ["npm", "install", "--silent", "--no-audit", "--no-fund", "--prefix", str(folder)]
-        subprocess.run([*command, f"axe-core@{AXE_VERSION}"], check=True)
-    return script.read_text(encoding="utf-8")
+    """The source of axe-core."""
+    return (npm_package("axe-core", AXE_VERSION) / "axe.min.js").read_text(encoding="utf-8")
 
 
 @contextlib.contextmanager
