@@ -47,6 +47,8 @@ class Other:
 
 #: Gives the releases of a plugin that may be replayed on, newest first; filled in ``AppConfig.ready``.
 RELEASES: list[Callable[[str], Sequence[Other]]] = []
+#: Names of a plugin's settings that no tape keeps, whatever they are called; filled in ``AppConfig.ready``.
+HIDDEN_SETTINGS: list[Callable[[str], frozenset[str]]] = []
 
 
 def others(plugin: str) -> dict[str, Other]:
@@ -171,7 +173,10 @@ def write(finished: Finished) -> str:
     """The tape as JSON text, with members that look like secrets taken out of event and settings."""
     call = finished.call
     event, in_event = _redacted(call.event)
-    configured, in_settings = _redacted(dict(call.settings))
+    hidden = frozenset().union(*(names(call.plugin) for names in HIDDEN_SETTINGS))
+    shown = {name: REDACTED if name in hidden else value for name, value in call.settings.items()}
+    configured, in_settings = _redacted(shown)
+    in_settings += sum(name in hidden and not _SECRET_NAME.search(name) for name in shown)
     return json.dumps(
         {
             "format": 1,

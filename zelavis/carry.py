@@ -39,6 +39,18 @@ def schema_of(manifest: str | Mapping[str, Any]) -> dict[str, Any]:
     return schema if isinstance(schema, dict) else {}
 
 
+def hidden(entry: PluginEntry) -> frozenset[str]:
+    """Names of settings whose values are never shown again, in any version that has to do with the entry now."""
+    known = [one for one in (entry.serving, entry.previous, entry.candidate) if one is not None]
+    return frozenset().union(*(settings_schema.secrets(schema_of(one.manifest)) for one in known))
+
+
+def hidden_of(name: str) -> frozenset[str]:
+    """The same by the name of a plugin; nothing of one that is not known."""
+    entry = PluginEntry.objects.select_related("serving", "previous", "candidate").filter(name=name).first()
+    return frozenset() if entry is None else hidden(entry)
+
+
 def carry(schema: Mapping[str, Any], *sources: Mapping[str, Any]) -> Carried:
     """Of several sets of values those that are valid under ``schema``; a later set's valid value wins.
 

@@ -20,7 +20,6 @@ from django.db import connection, transaction
 from django.db.models import F, QuerySet
 from django.utils import timezone
 
-from marketplace import settings_schema
 from zelavis import active, audit, carry, revocations
 from zelavis.active import ActiveEntry, Staged
 from zelavis.errors import (
@@ -34,6 +33,7 @@ from zelavis.errors import (
     UnknownPlugin,
 )
 from zelavis.models import CircuitBreaker, Deployment, DispatchWorker, PluginEntry, Registry
+from zelavis.models.sealed import Unreadable
 
 #: Tries of one change before the caller is told to come again.
 ATTEMPTS = 8
@@ -317,15 +317,9 @@ def _worker_of(entry: PluginEntry) -> int | None:
     return entry.serving.worker_id if entry.serving is not None else None
 
 
-def hidden_settings(entry: PluginEntry) -> frozenset[str]:
-    """Names of settings whose values are never shown again, in any version that has to do with the entry now."""
-    known = [one for one in (entry.serving, entry.previous, entry.candidate) if one is not None]
-    return frozenset().union(*(settings_schema.secrets(carry.schema_of(one.manifest)) for one in known))
-
-
 def _with_hidden(entry: PluginEntry, settings: dict[str, Any]) -> dict[str, Any]:
     """Settings that were shown masked and came back as they were shown keep the value they have."""
-    kept, hidden = json.loads(entry.settings), hidden_settings(entry)
+    kept, hidden = json.loads(entry.settings), carry.hidden(entry)
     return {
         name: kept[name] if value == MASK and name in hidden and name in kept else value
         for name, value in settings.items()
@@ -344,6 +338,10 @@ def _check_settings(entry: PluginEntry, settings: dict[str, Any]) -> None:
 def _parsed(entry: PluginEntry, version: Deployment, settings: str, *, staged: Staged | None = None) -> ActiveEntry:
     if not version.proven_by:
         raise RegistryMalformed(f"The plugin {entry.name} is said to serve, but nothing proves it.")
+    if isinstance(entry.settings, Unreadable):
+        raise RegistryMalformed(
+            f"The settings of {entry.name} cannot be read with the present ZELAVIS_SECRET_KEY; set them again."
+        )
     return active.parse(
         name=entry.name,
         version=version.version,

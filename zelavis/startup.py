@@ -9,11 +9,11 @@ from typing import Any
 from django.db.models.signals import post_migrate
 
 from marketplace import ports
-from sandbox import interrupts
+from sandbox import interrupts, tape
 from sandbox.capabilities import outbox
 from sandbox.capabilities import registry as capabilities
 from sandbox.capabilities.content import SOURCES
-from zelavis import doorbell, metrics, revocations, roles, tokens, wakeups
+from zelavis import carry, doorbell, metrics, revocations, roles, tokens, wakeups
 from zelavis.activation import automatic, reconcile, stages
 from zelavis.hooks import HOOKS, events
 from zelavis.hooks.sources import models as content
@@ -28,6 +28,7 @@ def connect() -> None:
     content.connect()
     capabilities.REVOCATIONS.append(revocations.taken)
     interrupts.WATCHES.append(revocations.must_end)
+    tape.HIDDEN_SETTINGS.append(carry.hidden_of)
     capabilities.AFTER_COMMIT["email"].append(partial(doorbell.ring, "zelavis.tasks.send_mail"))
     for binding in content.BINDINGS.values():
         SOURCES[binding.collection] = ModelSource(binding)

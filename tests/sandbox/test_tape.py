@@ -112,6 +112,16 @@ def test_i04_secrets_are_redacted(artifact: Artifact) -> None:
     assert "2 members were redacted" in " ".join(tape.replay(body).notes)
 
 
+def test_i04_settings_that_the_host_hides_are_on_no_tape(artifact: Artifact, monkeypatch: pytest.MonkeyPatch) -> None:
+    """I04: a setting that its schema calls secret is not on the tape, whatever its name; each counts once."""
+    monkeypatch.setattr(tape, "HIDDEN_SETTINGS", [lambda plugin: frozenset({"pin", "apiKey", "other"})])
+    run(artifact, call("fail", settings={"apiKey": "hunter2", "pin": 4711, "colour": "red"}))
+    body = tape.get("inv_t")
+    assert tape.read(body)["call"]["settings"] == {"apiKey": "[redacted]", "pin": "[redacted]", "colour": "red"}
+    assert "4711" not in body
+    assert "2 members were redacted" in " ".join(tape.replay(body).notes)
+
+
 def test_i03_another_engine_is_labelled(artifact: Artifact) -> None:
     """I03: a tape of another engine version replays and says so."""
     run(artifact, call("fail"))

@@ -9,13 +9,15 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection
 from django.test import Client
 
 from tests.zelavis.plugs import ScriptedAdapter, serve
 from tests.zelavis.releases import approved
-from zelavis import encryption, hooks, registry
+from zelavis import carry, encryption, hooks, registry
 from zelavis.adapters.base import Answer, CallOutcome
-from zelavis.models import Activation, AuditEvent, CircuitBreaker, DispatchNamespace, DispatchWorker
+from zelavis.errors import RegistryMalformed
+from zelavis.models import Activation, AuditEvent, CircuitBreaker, Deployment, DispatchNamespace, DispatchWorker
 
 pytestmark = pytest.mark.django_db
 PAGE = {"collection": "x.y", "id": "1", "created": True, "content": {"id": "1"}}
@@ -135,16 +137,69 @@ def test_who_may_only_look_changes_nothing(scripted: ScriptedAdapter, tmp_path: 
     assert registry.get("alpha").serving is not None
 
 
-def test_settings_are_edited_and_hidden_ones_stay(browser: Client, scripted: ScriptedAdapter) -> None:
-    """A write-only value is not on the page and survives saving it as it was shown."""
-    serve("alpha", settings={"type": "object", "properties": {"key": {"type": "string", "format": "secret"}}})
-    registry.configure("alpha", actor="user:ann", settings={"key": "hidden!"})
-    page = browser.get("/admin/zelavis/pluginentry/settings/alpha/")
-    assert "hidden!" not in page.content.decode()
-    wrong = browser.post("/admin/zelavis/pluginentry/settings/alpha/", {"settings": '{"key": 5}'})
-    assert "settings/key" in text(wrong)
-    browser.post("/admin/zelavis/pluginentry/settings/alpha/", {"settings": '{"key": "********"}'})
-    assert registry.active_entry("alpha").settings == {"key": "hidden!"}  # type: ignore[union-attr]
+def test_settings_are_a_form_and_hidden_ones_stay(browser: Client, scripted: ScriptedAdapter) -> None:
+    """Each kind of field has its control; a secret is on no page, stays when left empty, and goes when asked to."""
+    fields: dict[str, Any] = {
+        "key": {"type": "string", "format": "secret", "title": "Key <b>"},
+        "colour": {"type": "string", "enum": ["red", "green"], "default": "red"},
+        "most": {"type": "integer", "minimum": 1, "maximum": 5000},
+        "share": {"type": "number"},
+        "on": {"type": "boolean"},
+        "names": {"type": "array", "items": {"type": "string"}},
+        "about": {"type": "string", "format": "multiline"},
+    }
+    serve("alpha", settings={"type": "object", "properties": fields, "required": ["key"]})
+    registry.configure("alpha", actor="user:ann", settings={"key": "hidden!", "most": 1234})
+    url = "/admin/zelavis/pluginentry/settings/alpha/"
+    page = browser.get(url).content.decode()
+    assert "hidden!" not in page
+    assert "Key &lt;b&gt; (required)" in page
+    assert 'type="password"' in page
+    assert 'value="1234"' in page
+    assert 'min="1" max="5000"' in page
+    assert [f'id="setting-{name}"' in page for name in fields] == [True] * len(fields)
+    sent = {
+        "setting-key": "", "setting-colour": "green", "setting-most": "7", "setting-share": "0.5",
+        "setting-on": "false", "setting-names": "a\r\n b \r\n", "setting-about": "one\r\ntwo",
+    }  # fmt: skip
+    wrong = browser.post(url, {**sent, "setting-most": "5001", "setting-key": "another"})
+    assert "settings/most" in text(wrong)
+    assert 'value="5001"' in wrong.content.decode()
+    assert "another" not in wrong.content.decode()
+    assert "hidden!" not in wrong.content.decode()
+    browser.post(url, sent)
+    assert registry.active_entry("alpha").settings == {  # type: ignore[union-attr]
+        "key": "hidden!", "colour": "green", "most": 7, "share": 0.5, "on": False, "names": ["a", "b"],
+        "about": "one\r\ntwo",
+    }  # fmt: skip
+    assert "is required" in text(browser.post(url, {**sent, "clear-key": "on"}))
+    browser.post(url, {"setting-key": "new"})
+    assert registry.active_entry("alpha").settings == {"key": "new"}  # type: ignore[union-attr]
+
+
+def test_settings_are_sealed_where_they_lie(scripted: ScriptedAdapter, settings: Any) -> None:
+    """No row holds a setting in plain, under any name; with another key nothing runs until they are set again."""
+    serve("alpha", settings={"type": "object", "properties": {"pin": {"type": "string", "format": "secret"}}})
+    registry.configure("alpha", actor="user:ann", settings={"pin": "hidden!"})
+    Deployment.objects.update(settings='{"pin": "hidden!"}')
+    with connection.cursor() as cursor:
+        for table in connection.introspection.table_names(cursor):
+            cursor.execute(f"SELECT * FROM {connection.ops.quote_name(table)}")
+            assert "hidden!" not in repr(cursor.fetchall()), table
+    assert Deployment.objects.get().settings == '{"pin": "hidden!"}'
+    entry = registry.active_entry("alpha")
+    assert entry is not None
+    assert entry.settings == {"pin": "hidden!"}
+    assert carry.hidden_of("alpha") == {"pin"}
+    own = settings.SECRET_KEY
+    settings.SECRET_KEY = "another key, of enough characters"
+    registry.forget_snapshot()
+    row = registry.get("alpha")
+    row.save()
+    with pytest.raises(RegistryMalformed, match="set them again"):
+        registry.snapshot()
+    settings.SECRET_KEY = own
+    assert registry.get("alpha").settings == '{"pin": "hidden!"}'
 
 
 def test_hooks_breakers_adapters_and_home(browser: Client, scripted: ScriptedAdapter) -> None:

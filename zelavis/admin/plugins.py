@@ -20,6 +20,7 @@ from zelavis import activation, active, audit, carry, registry
 from zelavis.activation import consent as consents
 from zelavis.activation import targets
 from zelavis.adapters import get as adapter_of
+from zelavis.admin import settings_form
 from zelavis.admin.readonly import ReadOnlyAdmin
 from zelavis.api.shapes import breaker_of, masked, stages_of
 from zelavis.errors import ConsentRequired, UnknownPlugin, ZelavisError
@@ -227,13 +228,15 @@ class PluginEntryAdmin(ReadOnlyAdmin):
         return self._back(entry)
 
     def settings_view(self, request: HttpRequest, name: str) -> HttpResponse:
-        """Settings as JSON, checked under the plugin's schema."""
+        """Settings as a form drawn from the schema; as JSON where a worker brings the plugin and there is none."""
         entry = self._entry(request, name)
-        shown, problem = json.dumps(masked(entry), indent=2, ensure_ascii=False), ""
+        schema = settings_form.schema_of(entry)
+        shown, problem, sent = json.dumps(masked(entry), indent=2, ensure_ascii=False), "", None
         if request.method == "POST":
-            shown = request.POST.get("settings", "")
+            sent = request.POST.dict()
+            shown = sent.get("settings", "")
             try:
-                settings = json.loads(shown)
+                settings = settings_form.read(entry, sent) if schema else json.loads(shown)
                 registry.configure(name, actor=audit.actor_of(request), settings=settings)
             except (ValueError, ZelavisError) as error:
                 problem = str(error)
@@ -245,9 +248,10 @@ class PluginEntryAdmin(ReadOnlyAdmin):
             "title": f"Settings of {name}",
             "opts": self.opts,
             "entry": entry,
+            "rows": settings_form.rows(entry, sent),
             "shown": shown,
             "problem": problem,
-            "schema": json.loads(entry.serving.manifest).get("settings", {}) if entry.serving else {},
+            "schema": schema,
         }
         return TemplateResponse(request, "admin/zelavis/pluginentry/settings.html", context)
 
@@ -328,32 +332,15 @@ def _needed(target: targets.Target, entry: PluginEntry | None) -> list[settings_
 
 def _asked(request: HttpRequest, target: targets.Target, *, update: bool) -> dict[str, Any]:
     """What the form adds to consent: settings, and how carefully the update goes."""
-    properties = carry.schema_of(target.manifest).get("properties", {})
     settings = {}
-    for member, text in request.POST.items():
-        name = member.removeprefix("setting-")
-        if name != member and name in properties and isinstance(text, str) and text:
-            settings[name] = _value(properties[name]["type"], text)
+    for field in settings_schema.fields(carry.schema_of(target.manifest)):
+        text = request.POST.get(f"setting-{field.name}", "")
+        if text:
+            settings[field.name] = settings_form.value_of(field.kind, text)
     if not update:
         return {"settings": settings}
     numbers = {name: request.POST.get(name, "") for name in ("percent", "shadow_tapes")}
     return {"settings": settings, **{name: int(text) for name, text in numbers.items() if str(text).isdigit()}}
-
-
-def _value(kind: str, text: str) -> Any:
-    """A field of a form as a setting; what cannot be one is refused with the others, by the schema."""
-    match kind:
-        case "boolean":
-            return text == "true"
-        case "integer" | "number":
-            try:
-                return int(text) if kind == "integer" else float(text)
-            except ValueError:
-                return text
-        case "array":
-            return [line.strip() for line in text.splitlines() if line.strip()]
-        case _:
-            return text
 
 
 def tell(request: HttpRequest, attempt: Activation) -> None:

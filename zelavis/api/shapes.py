@@ -9,7 +9,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from marketplace.models import Rollout, RolloutState
-from zelavis import registry
+from zelavis import carry, registry
 from zelavis.api.camel import CamelSerializer
 from zelavis.models import Activation, CircuitBreaker, Deployment, PluginEntry
 
@@ -257,7 +257,7 @@ def stages_of(rollout: int | None) -> dict[str, Any] | None:
 
 def masked(row: PluginEntry) -> dict[str, Any]:
     """An entry's settings with the values of secrets hidden."""
-    hidden = registry.hidden_settings(row)
+    hidden = carry.hidden(row)
     settings: dict[str, Any] = {
         name: registry.MASK if name in hidden else value for name, value in json.loads(row.settings).items()
     }

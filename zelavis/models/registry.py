@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from django.db import models
 
+from zelavis.models.sealed import EMPTY, SealedObjectField
+
 
 class Registry(models.Model):
     """One row. Every change of an entry raises ``revision`` and draws a new ``nonce`` in the same transaction."""
@@ -75,8 +77,8 @@ class PluginEntry(models.Model):
         "zelavis.Deployment", null=True, blank=True, on_delete=models.SET_NULL, related_name="candidate_entries"
     )
     rollout = models.BigIntegerField(null=True, blank=True)
-    #: JSON object as text, valid under the manifest's settings schema.
-    settings = models.TextField(default="{}")
+    #: JSON object as text, valid under the manifest's settings schema; sealed, because it may hold secrets.
+    settings = SealedObjectField(default=EMPTY)
     #: Why an operator stopped it; it keeps its place and is called by nobody until it is let go. Empty: not stopped.
     blocked = models.CharField(max_length=500, blank=True)
     #: When calls that ran were last told to end: one that began earlier must not go on, whatever serves by now.
@@ -137,7 +139,7 @@ class Deployment(models.Model):
     consented_at = models.DateTimeField(null=True, blank=True)
     #: Settings of this version that the entry's own do not have: given with the request that brings it, or kept when
     #: it stopped serving.
-    settings = models.TextField(default="{}")
+    settings = SealedObjectField(default=EMPTY)
     state = models.CharField(max_length=12, choices=State, default=State.NONE)
     message = models.TextField(blank=True)
     #: The activation that proved it answers; empty: never proven.
