@@ -6,35 +6,39 @@ import json
 import signal
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.server import ROOT, environment
+from tests.services import PostgreSQL
 from tests.zelavis.crashes import VERBS
 
 #: Verb → what serves when it is through.
 AFTER = {"install": "1.0.0", "update": "1.1.0", "rollback": "1.0.0", "uninstall": ""}
 
 
-@pytest.fixture(scope="module")
-def deaths(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+def deaths(folder: Path, *, url: str = "", where: str = "here") -> list[dict[str, Any]]:
     """One line for every place at which a process was killed."""
-    folder = tmp_path_factory.mktemp("crashes")
+    variables = {"ZELAVIS_LOG_LEVEL": "ERROR"}
+    if url:
+        variables |= {
+            "ZELAVIS_DATABASE_URL": url, "ZELAVIS_BROKER_URL": "redis://127.0.0.1:1/0",
+            "ZELAVIS_SECRET_KEY": "the same key in all processes, long enough", "ZELAVIS_ALLOWED_HOSTS": "localhost",
+        }  # fmt: skip
     done = subprocess.run(
-        [sys.executable, "-m", "tests.zelavis.crashes", str(folder)],
-        cwd=ROOT, env={**environment(folder / "data"), "ZELAVIS_LOG_LEVEL": "ERROR"}, capture_output=True, text=True,
-        timeout=900, check=False,
+        [sys.executable, "-m", "tests.zelavis.crashes", str(folder), url, where],
+        cwd=ROOT, env={**environment(folder / "data"), **variables}, capture_output=True, text=True, timeout=900,
+        check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
 
 
-@pytest.mark.chaos
-@pytest.mark.parametrize("verb", list(VERBS))
-def test_a_death_before_any_commit_is_made_good(deaths: list[dict[str, Any]], verb: str) -> None:
-    """Either the intent never was, and all is as before; or it comes to its end, once, after the lease of the dead."""
-    places = [one for one in deaths if one["verb"] == verb]
+def judge(told: list[dict[str, Any]], verb: str) -> None:
+    """Either the intent never was, and all is as before; or it came to its end, once, after the lease of the dead."""
+    places = [one for one in told if one["verb"] == verb]
     assert len(places) == places[0]["of"] > 5
     for one in places:
         state = one["state"]
@@ -51,4 +55,38 @@ def test_a_death_before_any_commit_is_made_good(deaths: list[dict[str, Any]], ve
         else:
             # What a handler stored stands as often as the ledger says that it ran.
             assert int(state["kv"].get("activations", 0)) == state["activates"], one
+        # A worker hears only of what was recorded before, and again only under the same id, which it does once.
+        assert {message for message, _ in one["asked"]["all"]} <= set(state["ids"]), one
+        assert len(set(map(tuple, one["asked"]["all"]))) <= 1, one
     assert any(one["state"]["newest"][:1] == [verb] for one in places)
+
+
+@pytest.mark.chaos
+def test_a_death_before_any_commit_is_made_good(tmp_path: Path) -> None:
+    """In the sandbox, on SQLite: every place of install, update, roll back and uninstall with its data."""
+    told = deaths(tmp_path)
+    for verb in VERBS:
+        judge(told, verb)
+
+
+@pytest.mark.chaos
+def test_a_death_around_a_request_to_a_worker_is_made_good(tmp_path: Path) -> None:
+    """Before the request and after its answer too: the worker is asked again under the same id."""
+    told = deaths(tmp_path, where="worker")
+    for verb in VERBS:
+        judge(told, verb)
+        lost = [one for one in told if (one["verb"], one["what"]) == (verb, "sent")]
+        assert lost
+        for one in lost:
+            assert len(one["asked"]["before"]) == 1
+            assert one["asked"]["all"] == one["asked"]["before"] * 2
+
+
+@pytest.mark.postgresql
+@pytest.mark.chaos
+@pytest.mark.parametrize("where", ["here", "worker"])
+def test_a_death_on_postgresql_is_made_good(postgresql_server: PostgreSQL, tmp_path: Path, where: str) -> None:
+    """The same places on PostgreSQL, whose server goes on when its client dies."""
+    told = deaths(tmp_path, url=postgresql_server.url, where=where)
+    for verb in VERBS:
+        judge(told, verb)
