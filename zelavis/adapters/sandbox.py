@@ -218,7 +218,7 @@ def _limits(declared: Mapping[str, Any], deadline_ms: int) -> Limits:
 
 @lru_cache(maxsize=1024)
 def _limits_of(deadline_ms: int, *declared: tuple[str, int]) -> Limits:
-    # The same for call after call of a plugin, and checking them anew is dearer than all else that happens here.
+    # The same for call after call of a plugin: made and checked once.
     return replace(Limits(), deadline_ms=deadline_ms).lowered(dict(declared))
 
 
