@@ -20,9 +20,24 @@ if TYPE_CHECKING:
 
 #: Quantities every declared capability has.
 COMMON_QUANTITIES: dict[str, Any] = {
-    "reason": {"type": "string", "minLength": 1, "maxLength": 500},
-    "callsPerInvocation": {"type": "integer", "minimum": 1, "maximum": 1000},
-    "callsPerHour": {"type": "integer", "minimum": 1, "maximum": 10_000_000},
+    "reason": {
+        "type": "string",
+        "minLength": 1,
+        "maxLength": 500,
+        "description": "What the plugin needs it for; shown to whoever reviews it and whoever consents.",
+    },
+    "callsPerInvocation": {
+        "type": "integer",
+        "minimum": 1,
+        "maximum": 1000,
+        "description": "How many calls one invocation may make.",
+    },
+    "callsPerHour": {
+        "type": "integer",
+        "minimum": 1,
+        "maximum": 10_000_000,
+        "description": "How many calls the plugin may make in a clock hour.",
+    },
 }
 
 

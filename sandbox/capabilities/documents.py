@@ -157,11 +157,13 @@ class Documents(Capability):
             "minProperties": 1,
             "maxProperties": 20,
             "propertyNames": {"pattern": "^[a-z][a-zA-Z0-9_-]{0,62}$"},
+            "description": "The plugin's collections by name.",
             "additionalProperties": {
                 "type": "object",
                 "additionalProperties": False,
                 "properties": {
                     "indexes": {
+                        "description": "Fields by which documents may be found and ordered.",
                         "type": "array",
                         "maxItems": 10,
                         "uniqueItems": True,

@@ -111,15 +111,35 @@ class Secrets(Capability):
             "minProperties": 1,
             "maxProperties": 20,
             "propertyNames": {"pattern": NAME},
+            "description": "Where each secret may go, by its name.",
             "additionalProperties": {
                 "type": "object",
                 "required": ["host"],
                 "additionalProperties": False,
                 "properties": {
-                    "host": {"type": "string", "maxLength": 260, "pattern": hosts.PATTERN},
-                    "path": {"type": "string", "maxLength": 200, "pattern": "^/[!-~]*$"},
-                    "header": {"type": "string", "pattern": "^[A-Za-z][A-Za-z0-9-]{0,63}$"},
-                    "prefix": {"type": "string", "maxLength": 40, "pattern": "^[ -~]*$"},
+                    "host": {
+                        "type": "string",
+                        "maxLength": 260,
+                        "pattern": hosts.PATTERN,
+                        "description": "The one host it is sent to, with a port where it needs one; no wildcard.",
+                    },
+                    "path": {
+                        "type": "string",
+                        "maxLength": 200,
+                        "pattern": "^/[!-~]*$",
+                        "description": "Requests to this path and below it may carry it; `/` where none is given.",
+                    },
+                    "header": {
+                        "type": "string",
+                        "pattern": "^[A-Za-z][A-Za-z0-9-]{0,63}$",
+                        "description": "The header it is put into; `Authorization` where none is given.",
+                    },
+                    "prefix": {
+                        "type": "string",
+                        "maxLength": 40,
+                        "pattern": "^[ -~]*$",
+                        "description": "Stands before the value, such as `Bearer `; nothing where none is given.",
+                    },
                 },
             },
         }
