@@ -16,6 +16,15 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 AXE_VERSION = "4.14.1"
+#: Style sheets are the page's own, so axe need not fetch them again.
+_AXE = "async () => (await axe.run(document, {resultTypes: ['violations'], preload: false})).violations"
+#: What a person works with; a screen reader says its name.
+_CONTROLS = frozenset(
+    {
+        *("button", "checkbox", "combobox", "link", "listbox", "menuitem", "radio", "searchbox", "slider"),
+        *("spinbutton", "switch", "tab", "textbox"),
+    }
+)
 #: Nothing of Chromium's own talks to the outside.
 FLAGS = [
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
@@ -76,12 +85,34 @@ def sign_in(page: Page, server: Server) -> None:
 
 def violations(page: Page, script: str) -> list[str]:
     """What axe finds on the present page: rule, impact and the elements."""
-    page.evaluate(script)
-    found = page.evaluate("async () => (await axe.run(document, {resultTypes: ['violations']})).violations")
+    if not page.evaluate("'axe' in window"):
+        page.evaluate(script)
+    found = page.evaluate(_AXE)
     return [
         f"{item['id']} ({item['impact']}): {', '.join(node['target'][0] for node in item['nodes'][:4])}"
         for item in found
     ]
+
+
+def unheard(page: Page) -> list[str]:
+    """What is wrong with the page for whoever hears it: controls without a name, landmarks, headings."""
+    spoken = page.context.new_cdp_session(page)
+    nodes = spoken.send("Accessibility.getFullAXTree")["nodes"]
+    spoken.detach()
+    roles = [node.get("role", {}).get("value") for node in nodes if not node.get("ignored")]
+    faults = [
+        f"a {node['role']['value']} without a name"
+        for node in nodes
+        if not node.get("ignored")
+        and node.get("role", {}).get("value") in _CONTROLS
+        and not node.get("name", {}).get("value", "").strip()
+    ]
+    if roles.count("main") != 1:
+        faults.append(f"{roles.count('main')} main landmarks")
+    headings = page.locator("h1:visible").count()
+    if headings != 1:
+        faults.append(f"{headings} h1")
+    return faults
 
 
 def screenshot(page: Page, name: str) -> None:
