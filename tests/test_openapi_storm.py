@@ -26,7 +26,9 @@ enabled = false
 include-path-regex = "^/api/(runs|events|manifests|schedules)"
 checks.unsupported_method.enabled = false
 """
-#: "/events takes any object" is what a schema can say; that this hook's event needs a collection is said by the error.
+#: The description allows more than the server takes: members that there are not, a verb or an adapter that there is not,
+#: a hook's event without what this hook needs. Only the error says so, in 45 operations; so this check is left out.
+#: No ``--checks all`` beside it: on the command line that would switch on again what CONFIG switches off.
 LEFT_OUT = "positive_data_acceptance"
 
 
