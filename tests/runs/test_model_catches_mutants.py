@@ -72,5 +72,5 @@ def test_a_fault_is_noticed(name: str, workflow: Any, monkeypatch: pytest.Monkey
     """An engine with this fault does not do what the model says."""
     mutate(monkeypatch, *MUTANTS[name])
     with pytest.raises(BaseException) as caught:
-        compare(workflow, monkeypatch, examples=120, phases=[Phase.generate], derandomize=True)
-    assert not isinstance(caught.value, KeyboardInterrupt | pytest.fail.Exception)
+        compare(workflow, monkeypatch, examples=500, phases=[Phase.generate], derandomize=True)
+    assert not isinstance(caught.value, KeyboardInterrupt)
