@@ -26,7 +26,7 @@ enabled = false
 include-path-regex = "^/api/(runs|events|manifests|schedules)"
 checks.unsupported_method.enabled = false
 """
-#: The description allows more than the server takes: members that there are not, a verb or an adapter that there is not,
+#: The description allows more than the server takes: unknown members, a verb or adapter that does not exist,
 #: a hook's event without what this hook needs. Only the error says so, in 45 operations; so this check is left out.
 #: No ``--checks all`` beside it: on the command line that would switch on again what CONFIG switches off.
 LEFT_OUT = "positive_data_acceptance"
