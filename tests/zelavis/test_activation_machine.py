@@ -282,6 +282,6 @@ def test_any_long_history_is_legal(releases: None) -> None:
     run_state_machine_as_test(  # type: ignore[no-untyped-call]
         Machine,
         settings=settings(
-            max_examples=600, stateful_step_count=60, deadline=None, suppress_health_check=list(HealthCheck)
+            max_examples=150, stateful_step_count=60, deadline=None, suppress_health_check=list(HealthCheck)
         ),
     )
