@@ -20,7 +20,7 @@ from django.db import connection, transaction
 from django.db.models import F, QuerySet
 from django.utils import timezone
 
-from zelavis import active, audit, carry, revocations
+from zelavis import active, audit, carry, killswitch
 from zelavis.active import ActiveEntry, Staged
 from zelavis.errors import (
     InvalidRequest,
@@ -306,7 +306,7 @@ def _stand(name: str, blocked: str, verb: str, *, actor: str, reason: str, expec
             changes: dict[str, Any] = {"blocked": blocked}
             if blocked:
                 changes["stopped_at"] = timezone.now()
-                revocations.end_calls(name, reason=f"Blocked: {blocked}", worker=_worker_of(entry))
+                killswitch.end_calls(name, reason=f"Blocked: {blocked}", worker=_worker_of(entry))
             touch(entry, **changes)
         return entry
 

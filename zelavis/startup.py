@@ -13,7 +13,7 @@ from sandbox import interrupts, tape
 from sandbox.capabilities import outbox
 from sandbox.capabilities import registry as capabilities
 from sandbox.capabilities.content import SOURCES
-from zelavis import carry, doorbell, metrics, revocations, roles, tokens, wakeups
+from zelavis import carry, doorbell, killswitch, metrics, revocations, roles, tokens, wakeups
 from zelavis.activation import automatic, reconcile, stages
 from zelavis.hooks import HOOKS, events
 from zelavis.hooks.sources import models as content
@@ -27,7 +27,7 @@ def connect() -> None:
     post_migrate.connect(roles.synchronize, dispatch_uid="zelavis.roles")
     content.connect()
     capabilities.REVOCATIONS.append(revocations.taken)
-    interrupts.WATCHES.append(revocations.must_end)
+    interrupts.WATCHES.append(killswitch.must_end)
     tape.HIDDEN_SETTINGS.append(carry.hidden_of)
     capabilities.AFTER_COMMIT["email"].append(partial(doorbell.ring, "zelavis.tasks.send_mail"))
     for binding in content.BINDINGS.values():

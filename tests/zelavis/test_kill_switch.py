@@ -25,7 +25,7 @@ from tests.services import PostgreSQL, Redis
 from tests.zelavis import inflight
 from tests.zelavis.cluster import Cluster
 from tests.zelavis.plugs import ScriptedAdapter, serve
-from zelavis import activation, hooks, registry, revocations
+from zelavis import activation, hooks, killswitch, registry
 from zelavis.adapters.base import Answer
 from zelavis.errors import PluginBlocked
 from zelavis.models import AuditEvent, PluginEntry
@@ -56,19 +56,19 @@ def test_which_calls_must_end() -> None:
     """Of a plugin that is blocked, gone, or was stopped after they began; not farewells, not what nobody knows."""
     serve("alpha")
     before = timezone.now()
-    assert revocations.must_end([call(before)]) == {}
+    assert killswitch.must_end([call(before)]) == {}
     registry.block("alpha", actor="user:a", reason="It loops.")
-    assert revocations.must_end([call(before)]) == {"inv_1": "The plugin was stopped: It loops."}
+    assert killswitch.must_end([call(before)]) == {"inv_1": "The plugin was stopped: It loops."}
     later = timezone.now()
-    assert revocations.must_end([call(later)]) == {"inv_1": "The plugin does not serve any more."}
-    assert revocations.must_end([call(later, hook="plugin:uninstall")]) == {}
+    assert killswitch.must_end([call(later)]) == {"inv_1": "The plugin does not serve any more."}
+    assert killswitch.must_end([call(later, hook="plugin:uninstall")]) == {}
     registry.unblock("alpha", actor="user:a")
     # It serves again, and still the call from before must not go on.
-    assert "inv_1" in revocations.must_end([call(before)])
-    assert revocations.must_end([call(timezone.now())]) == {}
-    assert revocations.must_end([call(before, plugin="unknown")]) == {}
+    assert "inv_1" in killswitch.must_end([call(before)])
+    assert killswitch.must_end([call(timezone.now())]) == {}
+    assert killswitch.must_end([call(before, plugin="unknown")]) == {}
     PluginEntry.objects.update(serving=None, activation_state="inactive")
-    assert "inv_1" in revocations.must_end([call(timezone.now())])
+    assert "inv_1" in killswitch.must_end([call(timezone.now())])
 
 
 @pytest.mark.django_db

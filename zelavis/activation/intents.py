@@ -12,7 +12,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from zelavis import adapters, carry, registry, revocations
+from zelavis import adapters, carry, killswitch, registry
 from zelavis.activation import consent as consents
 from zelavis.activation import drive, entries, stages, targets
 from zelavis.errors import (
@@ -206,7 +206,7 @@ def uninstall(
         attempt = entries.row(found, _Action.UNINSTALL, leaving, actor=actor, reason=reason, now=moment, purge=purge)
         entries.supersede(found, attempt, now=moment)
         found.schedules.all().delete()
-        revocations.end_calls(name, reason="Uninstalled.")
+        killswitch.end_calls(name, reason="Uninstalled.")
         registry.touch(
             found,
             stopped_at=moment,

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from django.utils import timezone
 
-from zelavis import audit, doorbell, querysets, registry, revocations
+from zelavis import audit, doorbell, killswitch, querysets, registry
 from zelavis.activation import drive, records
 from zelavis.activation.timeline import note
 from zelavis.models import Activation, PluginEntry
@@ -86,7 +86,7 @@ def stop(name: str, *, reason: str, actor: str, digests: set[str] | None = None,
             changes["activation_state"] = PluginEntry.ActivationState.ACTIVE
             changes["deployment_state"] = PluginEntry.DeploymentState.DEPLOYED
         for deployment in {one.pk: one for one in (*withdrawn, at_work and at_work.deployment) if one}.values():
-            revocations.end_calls(
+            killswitch.end_calls(
                 name, reason=reason, digest=deployment.entry_digest, worker=deployment.worker_id, withdrawn=True
             )
         registry.touch(entry, **changes)

@@ -10,8 +10,8 @@ from typing import Any
 from marketplace.models import Release
 from zelavis.adapters.base import Adapter
 from zelavis.errors import NotFound, PluginBlocked
+from zelavis.killswitch import WITHDRAWN
 from zelavis.models import Deployment, PluginEntry
-from zelavis.revocations import WITHDRAWN
 
 
 @dataclass(frozen=True, kw_only=True)

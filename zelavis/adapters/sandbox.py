@@ -16,7 +16,7 @@ from sandbox.call import Call as SandboxCall
 from sandbox.errors import SandboxError
 from sandbox.interrupts import Running
 from sandbox.limits import Limits
-from zelavis import active, identifiers, ledger, revocations
+from zelavis import active, identifiers, killswitch, ledger
 from zelavis.active import ActiveEntry, Surface
 from zelavis.adapters import artifacts
 from zelavis.adapters.base import Answer, Call, CallOutcome, Capabilities, DeployRefused, Order
@@ -177,7 +177,7 @@ class SandboxAdapter:
             asked = Running(
                 id=call.id, plugin=name, version=version, digest=digest, hook=call.hook, started_at=began
             )  # fmt: skip
-            if reason := revocations.must_end([asked]).get(call.id):
+            if reason := killswitch.must_end([asked]).get(call.id):
                 return CallOutcome(status="cancelled", error_code="cancelled", error_message=reason)
         outcome = host.execute(
             artifact,
