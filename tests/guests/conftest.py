@@ -1,12 +1,14 @@
-"""Guests run without the core: nobody asks the database in the middle of a call whether a grant still stands."""
+"""Guests run without the core: nobody asks the database whether a grant still stands, or what is secret."""
 
 from __future__ import annotations
 
 import pytest
 
+from sandbox import tape
 from sandbox.capabilities import registry
 
 
 @pytest.fixture(autouse=True)
-def _no_revocations(monkeypatch: pytest.MonkeyPatch) -> None:
+def _without_the_core(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "REVOCATIONS", [])
+    monkeypatch.setattr(tape, "HIDDEN_SETTINGS", [])

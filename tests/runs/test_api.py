@@ -95,8 +95,8 @@ def test_wrong_routes(http: Client, method: str, path: str, status: int, error: 
 @pytest.mark.parametrize("suffix", ["cancel", "resume", "tokens/t1", "tokens/"])
 def test_reading_never_acts(http: Client, workflow: Any, suffix: str) -> None:
     """A GET or HEAD of what only a POST may do is a 400 and changes nothing."""
-    workflow("asks")(lambda context, given: context.token("t1").wait())
-    before = run("asks")
+    workflow("asks-a-person")(lambda context, given: context.token("t1").wait())
+    before = run("asks-a-person")
     assert before["status"] == "waiting", before
     for method in (http.get, http.head):
         assert method(f"/api/runs/{before['id']}/{suffix}").status_code == 400

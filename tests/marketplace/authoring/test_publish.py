@@ -117,12 +117,14 @@ def test_another_run_goes_on(line: Line, token: str, made: Path, monkeypatch: py
     line.breaks = [400_000]
     assert plugin("publish", made, "--server", line.url, "--token", token)[0] == 2
     begun = Upload.objects.get()
-    assert begun.received == upload.PIECE
+    # The server stores what it has of a request that broke off.
+    first = begun.received
+    assert upload.PIECE <= first < begun.size
     line.carried = 0
     code, out, err = plugin("publish", made, "--server", line.url, "--token", token)
     assert (code, "was submitted: submitted" in out) == (0, True), err
     assert Upload.objects.get().pk == begun.pk
-    assert 0 < line.carried < begun.size - upload.PIECE + 5000
+    assert 0 < line.carried < begun.size - first + 5000
     again = plugin("publish", made, "--server", line.url, "--token", token)
     assert (again[0], Release.objects.count()) == (0, 1)
 
