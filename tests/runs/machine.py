@@ -114,6 +114,8 @@ class Model:
         self.open: list[Wait] = []
         self.answers: dict[Wait, Any] = {}
         self.paused = False
+        #: Its alarm came while it was paused.
+        self.overslept = False
         #: Key of an injection → what became of it.
         self.fate: dict[str, str] = {}
 
@@ -245,6 +247,8 @@ class Machine(RuleBasedStateMachine):
         due_now(self.run_id)
         if not self.model.paused:
             self.model.answer(SLEEP, None)
+        elif SLEEP in self.model.open:
+            self.model.overslept = True
         self.do(lambda: None, point, how)
 
     @rule(times=st.integers(1, 3))
@@ -281,6 +285,9 @@ class Machine(RuleBasedStateMachine):
         self.model.paused = pause
         if not pause and self.model.status == states.RUNNING:
             self.model.go()
+        if not pause and self.model.overslept:
+            self.model.overslept = False
+            self.model.answer(SLEEP, None)
         self.do(lambda: None, 0, "die")
 
     @precondition(lambda self: self.model.steps)
