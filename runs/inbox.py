@@ -111,7 +111,7 @@ def _before(cursor: Any, run_id: str, dedupe: str, digest: str) -> Receipt | Non
 def _match(
     cursor: Any, held: Held, kind: str, key: str, payload: Any, now: int, *, buffer: bool, claim: bool
 ) -> Receipt:
-    receipt_id = identifiers.make("rcp", now_ms=now)
+    receipt_id = _receipt_id(cursor, held.id, now)
     if states.is_terminal(held.status):
         if not buffer:
             raise NotParked(f"run {held.id} is not parked (status: {held.status})")
@@ -141,6 +141,14 @@ def _match(
     seq = held.next_seq
     taken = _ready(cursor, held, now, claim=claim)
     return Receipt(receipt_id, held.id, states.MATCHED, waitpoint, seq, held=held if taken else None)
+
+
+def _receipt_id(cursor: Any, run_id: str, now: int) -> str:
+    """Behind all of the run's: what came first is matched first, also in one millisecond or with clocks that lag."""
+    made = identifiers.make("rcp", now_ms=now)
+    cursor.execute("SELECT MAX(id) FROM runs_inbox WHERE run_id = %s", [run_id])
+    newest = cursor.fetchone()[0]
+    return made if newest is None or newest < made else identifiers.after(newest)
 
 
 def _ready(cursor: Any, held: Held, now: int, *, claim: bool) -> bool:

@@ -21,6 +21,15 @@ def derive(prefix: str, *parts: str, now_ms: int) -> str:
     return _render(prefix, now_ms, int.from_bytes(digest[:10]))
 
 
+def after(identifier: str) -> str:
+    """The next one behind ``identifier``, for whoever has to keep an order within a millisecond or against a clock."""
+    prefix, _, text = identifier.rpartition("_")
+    number = 0
+    for character in text:
+        number = (number << 5) | _ALPHABET.index(character)
+    return _render(prefix, (number + 1) >> 80, (number + 1) & ((1 << 80) - 1))
+
+
 def _render(prefix: str, stamp: int, tail: int) -> str:
     number = (stamp << 80) | tail
     characters = []

@@ -330,7 +330,7 @@ class Machine(RuleBasedStateMachine):
         else:
             assert record["pendingWaitpoints"] == []
         if model.status == states.COMPLETED:
-            assert record["output"] == model.got
+            assert record["output"] == model.got, (record, vars(model))
         fates = {row["receiptId"]: row["disposition"] for row in inbox.receipts(self.run_id)}
         assert fates == {self.receipts[key]: fate for key, fate in model.fate.items()}
         self._rows(record)
