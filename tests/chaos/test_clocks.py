@@ -34,8 +34,9 @@ def test_clocks_that_jump(cluster: Cluster, recovery: Recovery, name: str, seed:
             continue
         at = {line["step"]: line["at"] for line in lines[promise.run_id]}
         before = at[f"step-{promise.given['steps'] - 1}"]
-        # The wake time is in whole milliseconds.
-        assert at["after-sleep"] - before >= promise.given["sleep"] - 0.002, f"{promise.run_id} woke early"
+        # The wake time is in whole milliseconds, and each host knows the database's clock only up to half the time that
+        # asking for it took.
+        assert at["after-sleep"] - before >= promise.given["sleep"] - 0.02, f"{promise.run_id} woke early"
         slept += 1
     assert slept > 5
     recovery.measure("11", "clocks of hosts jump by an hour", cluster.log, load.promises, verdict)

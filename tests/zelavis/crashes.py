@@ -221,6 +221,8 @@ class _Server:
         import psycopg
 
         with psycopg.connect(self.url, autocommit=True) as connection:
+            # Of another run of this program on the same server.
+            connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
             connection.execute(f'CREATE DATABASE "{name}" {how}')
         return name
 

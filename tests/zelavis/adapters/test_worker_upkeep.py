@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db import connection
 
 from tests.server import ROOT, environment, free_port
 from tests.zelavis.adapters.conftest import KEY, make_call, make_entry
@@ -49,6 +50,7 @@ def test_running_calls_end_at_the_worker_too(worker: DispatchWorker) -> None:
     def loop() -> None:
         outcome = adapter.call(entry, make_call(id=f"inv_{name}", hook="cron", event=CRON, deadline_ms=9000))
         ends.append((time.monotonic(), outcome))
+        connection.close()
 
     thread = threading.Thread(target=loop)
     thread.start()
