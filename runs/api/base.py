@@ -92,6 +92,15 @@ class RunView(RunsView):
         raise SuffixNotFound(f"unknown path suffix {self.suffix}")
 
 
+class Nowhere(RunsView):
+    """No route at all: 404 to whoever has a token, whatever its scopes, and 401 to everybody else."""
+
+    scopes: ClassVar[dict[str, str]] = {}
+
+    def http_method_not_allowed(self, request: Any, *args: Any, **kwargs: Any) -> Any:
+        raise RouteNotFound(path=request.path)
+
+
 def tenant_of(request: Request) -> str:
     """The only tenant whose runs the caller sees; empty: all."""
     return str(getattr(request.auth, "tenant", "") or "")

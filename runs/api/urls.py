@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from django.urls import include, path
 
-from runs.api import injections, questions, reading, runs, steering
+from runs.api import base, injections, questions, reading, runs, steering
+
+# What is no route below the seed's own paths: there a client of the seed may ask for anything.
+_NOWHERE = ["api/schedules"]
+for _prefix in ("api/runs/", "api/manifests/", "api/events/", "api/schedules/"):
+    _NOWHERE += [_prefix, f"{_prefix}<path:suffix>"]
 
 urlpatterns = [
     path("", include("runs.api.manifest_urls")),
@@ -28,4 +33,5 @@ urlpatterns = [
     path("api/runs/<str:run_id>/unpause", steering.RunUnpause.as_view(), name="run-unpause"),
     path("api/runs/<str:run_id>/wake", steering.RunWake.as_view(), name="run-wake"),
     path("api/runs/<str:run_id>/<path:suffix>", runs.UnknownSuffix.as_view(), name="run-unknown"),
+    *(path(route, base.Nowhere.as_view(), name="run-nowhere") for route in _NOWHERE),
 ]

@@ -202,6 +202,8 @@ ROUTES = {
     "run-token": {"POST": "runs:write"},
     # Nothing is there; whoever asks by which method is told so.
     "run-unknown": {"GET": "runs:read", "POST": "runs:write", **dict.fromkeys(("PUT", "PATCH", "DELETE"), "runs:read")},
+    # No route at all: nothing to guard, and nothing to find.
+    "run-nowhere": {},
     "run-unpause": {"POST": "runs:write"},
     "run-wake": {"POST": "runs:write"},
     "run-why": {"GET": "runs:read"},

@@ -29,6 +29,14 @@ def http(db: None) -> Client:
     return client()
 
 
+#: Below the seed's own paths, and no route of it.
+NOWHERE = (
+    *("/api/runs/", "/api/runs/x/", "/api/runs//x", "/api/manifests/", "/api/manifests/a/b"),
+    *("/api/manifests/production/", "/api/events/", "/api/events/x", "/api/schedules", "/api/schedules/"),
+    "/api/schedules/a/b",
+)
+
+
 def post(http: Client, path: str, body: Any = "", **headers: str) -> Any:
     """POST JSON, or raw text."""
     raw = body if isinstance(body, str) else json.dumps(body)
@@ -46,9 +54,10 @@ def test_every_answer_has_the_seeds_headers(http: Client) -> None:
 
 def test_options_needs_no_token() -> None:
     """OPTIONS anywhere under the runs is 204 and empty, before authentication."""
-    for path in ("/api/runs", "/api/runs/x", "/api/runs/x/events", "/api/manifests", "/api/events"):
+    for path in ("/api/runs", "/api/runs/x", "/api/runs/x/events", "/api/manifests", "/api/events", *NOWHERE):
         answer = Client().options(path)
         assert (answer.status_code, answer.content) == (204, b"")
+        assert answer.headers["access-control-allow-origin"] == "*"
 
 
 @pytest.mark.parametrize(
@@ -65,7 +74,7 @@ def test_options_needs_no_token() -> None:
 def test_without_a_token_nothing_is_told(header: str | None, message: str) -> None:
     """401 with the seed's message on every path, also on those that do not exist."""
     http = Client(headers={"authorization": header} if header else {})
-    for path in ("/api/runs", "/api/runs/x", "/api/runs/x/bogus"):
+    for path in ("/api/runs", "/api/runs/x", "/api/runs/x/bogus", *NOWHERE):
         answer = http.get(path)
         assert answer.status_code == 401
         assert (answer.json()["error"], answer.json()["message"]) == ("unauthorized", message)
@@ -92,6 +101,19 @@ def test_wrong_routes(http: Client, method: str, path: str, status: int, error: 
         assert answer.json()["message"] == message
 
 
+@pytest.mark.parametrize("path", NOWHERE)
+def test_what_is_no_route_of_the_seed(http: Client, path: str) -> None:
+    """Below the seed's paths, what is no route is 404 with its path, as the seed's, for a token of any scope."""
+    _, narrow = tokens.create("narrow", ["plugins:read"])
+    for client in (http, Client(headers={"authorization": f"Bearer {narrow}"})):
+        for method in ("get", "post", "put", "patch", "delete"):
+            answer = getattr(client, method)(path)
+            assert (answer.status_code, answer.json()["error"]) == (404, "route_not_found")
+            assert answer.json()["path"] == path
+            assert answer.headers["content-type"] == "application/json; charset=utf-8"
+            assert answer.headers["access-control-allow-origin"] == "*"
+
+
 @pytest.mark.parametrize("suffix", ["cancel", "resume", "tokens/t1", "tokens/"])
 def test_reading_never_acts(http: Client, workflow: Any, suffix: str) -> None:
     """A GET or HEAD of what only a POST may do is a 400 and changes nothing."""
@@ -104,11 +126,13 @@ def test_reading_never_acts(http: Client, workflow: Any, suffix: str) -> None:
     assert records.load(before["id"]) == before
 
 
-def test_what_is_no_route_is_told_without_a_token() -> None:
-    """Paths under ``/api/`` that nothing answers are a 404 before authentication, for a preflight as well."""
+def test_what_is_nobodys_path_is_told_without_a_token() -> None:
+    """Outside the seed's paths the seed's rules do not hold: 404 before authentication, and no origin is let in."""
     for method in ("get", "post", "options"):
-        answer = getattr(Client(), method)("/api/nowhere")
-        assert (answer.status_code, answer.json()["error"]) == (404, "route_not_found")
+        for path in ("/api/nowhere", "/api/runsx", "/api/schedules-of-mine"):
+            answer = getattr(Client(), method)(path)
+            assert (answer.status_code, answer.json()["error"]) == (404, "route_not_found")
+            assert "access-control-allow-origin" not in answer.headers
 
 
 @pytest.mark.parametrize(
