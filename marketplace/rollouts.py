@@ -32,8 +32,8 @@ _DEFAULT = UpdatePolicy()
 CHANGED_HANDS = "the plugin has changed hands; consent to the new owner first"
 ASKS_FOR_MORE = "the release asks for more than was consented to"
 NOT_SIGNED = "the installed release is signed by its publisher and this one is not"
-#: Why an automatic update does not happen until somebody looks at it; every other reason goes away by itself.
-NEEDS_A_PERSON = frozenset({CHANGED_HANDS, ASKS_FOR_MORE, NOT_SIGNED})
+#: This one goes away by itself; the ones above wait for somebody to look.
+COOLS_DOWN = "the release cools down"
 
 
 def policy(plugin: Plugin) -> UpdatePolicy:
@@ -69,14 +69,19 @@ def may_update_itself(
         return None, "nothing newer can be installed"
     if plugin.ownership != ownership:
         return None, CHANGED_HANDS
-    ripe = candidate.approved_at + timedelta(hours=rule.cooldown_hours) if candidate.approved_at else None
+    ripe = ripe_at(candidate, rule)
     if ripe is None or moment < ripe:
-        return None, f"the release cools down until {ripe.isoformat() if ripe else 'it is approved'}"
+        return None, f"{COOLS_DOWN} until {ripe.isoformat(timespec='seconds') if ripe else 'it is approved'}"
     if capabilities.delta(consented, candidate.capabilities)["escalates"]:
         return None, ASKS_FOR_MORE
     if installed.signed_by_id and not candidate.signed_by_id:
         return None, NOT_SIGNED
     return candidate, ""
+
+
+def ripe_at(release: Release, rule: UpdatePolicy) -> datetime | None:
+    """When a release has cooled down; ``None``: it is not approved."""
+    return release.approved_at + timedelta(hours=rule.cooldown_hours) if release.approved_at else None
 
 
 def start(

@@ -17,6 +17,21 @@ def installed() -> QuerySet[PluginEntry]:
     return PluginEntry.objects.filter(status=PluginEntry.Status.INSTALLED)
 
 
+def updates_waiting() -> QuerySet[PluginEntry]:
+    """Entries whose automatic update waits, for whatever reason."""
+    return PluginEntry.objects.exclude(update_wait="")
+
+
+def updates_for_a_person() -> QuerySet[PluginEntry]:
+    """Entries whose automatic update goes on only after somebody looked."""
+    return PluginEntry.objects.filter(update_wait__in=PluginEntry.FOR_A_PERSON)
+
+
+def updates_staged() -> QuerySet[PluginEntry]:
+    """Entries a share of whose calls goes to another version."""
+    return PluginEntry.objects.filter(rollout__isnull=False)
+
+
 def unfinished() -> QuerySet[Activation]:
     """Activations that still need somebody."""
     return Activation.objects.filter(finished_at=None)

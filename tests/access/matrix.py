@@ -211,6 +211,7 @@ ROUTES = {
     "runs-bulk": {"POST": "runs:write"},
     "runs-stream": {"GET": "runs:read"},
     "schema": {"GET": "public"},
+    "updates": {"GET": "plugins:read"},
 }
 #: Pages for everybody, and what a credential of its own opens: a signed link, a worker's signature, a plugin's route.
 PUBLIC_PAGES = frozenset(

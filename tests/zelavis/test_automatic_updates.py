@@ -136,7 +136,7 @@ def test_an_update_that_waits_for_a_person_says_so_at_home(installed: Path, clie
     assert registry.revision() == revision
     assert "Updates waiting for you" in client.get("/admin/").content.decode()
     assert "a consent or a setting is missing" in client.get("/admin/").content.decode()
-    listed = client.get("/admin/zelavis/pluginentry/?update_waits__gt=")
+    listed = client.get("/admin/zelavis/pluginentry/?update_wait__in=consent,settings")
     assert listed.status_code == 200
     assert "update waits" in listed.content.decode()
     shown = client.get(f"/admin/zelavis/pluginentry/{registry.get('counter').pk}/change/").content.decode()

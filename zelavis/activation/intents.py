@@ -215,7 +215,7 @@ def uninstall(
             previous=None,
             candidate=None,
             rollout=None,
-            update_waits="",
+            **_Entry.NO_WAIT,
             deployment_state=_Entry.DeploymentState.DEPLOYED
             if leaving is not None and leaving.state == Deployment.State.DEPLOYED
             else _Entry.DeploymentState.NONE,

@@ -140,7 +140,7 @@ def succeeded(activation: Activation, fence: int, answer: Answer, *, now: dateti
             previous=before if before is not None and before.pk != deployment.pk else entry.previous,
             candidate=None,
             rollout=None,
-            update_waits="",
+            **_Entry.NO_WAIT,
             **_settings(activation, entry, deployment, before, now=now),
         )
         # Another version starts with a clean record.

@@ -22,8 +22,8 @@ def core(request: HttpRequest) -> list[Card]:
     failed = PluginEntry.objects.filter(activation_state=PluginEntry.ActivationState.FAILED).count()
     resting = CircuitBreaker.objects.filter(opened_at__isnull=False).count()
     blocked = PluginEntry.objects.exclude(blocked="").count()
-    staged = PluginEntry.objects.filter(rollout__isnull=False).count()
-    waiting = PluginEntry.objects.exclude(update_waits="").count()
+    staged = querysets.updates_staged().count()
+    waiting = querysets.updates_for_a_person().count()
     late = HookEvent.objects.filter(wake_at__lt=timezone.now() - _LATE).count()
     activations = reverse("admin:zelavis_activation_changelist")
     return [
@@ -60,7 +60,7 @@ def core(request: HttpRequest) -> list[Card]:
         Card(
             title="Updates waiting for you",
             count=waiting,
-            url=f"{reverse('admin:zelavis_pluginentry_changelist')}?update_waits__gt=",
+            url=f"{reverse('admin:zelavis_pluginentry_changelist')}?update_wait__in={','.join(PluginEntry.FOR_A_PERSON)}",
             text="A policy would update them, but a consent or a setting is missing."
             if waiting
             else "No automatic update waits for a person.",

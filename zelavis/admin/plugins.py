@@ -80,6 +80,7 @@ class PluginEntryAdmin(ReadOnlyAdmin):
             "at_work": next((row for row in attempts if row.finished_at is None), None),
             "breaker": breaker_of(entry.name),
             "stages": stages_of(entry.rollout),
+            "for_you": entry.update_wait in PluginEntry.FOR_A_PERSON,
             "may": self.may(request),
         }
 
@@ -308,7 +309,9 @@ class PluginEntryAdmin(ReadOnlyAdmin):
     def wanted(self, entry: PluginEntry) -> SafeString:
         if entry.blocked:
             return badge("blocked")
-        return badge("waiting", "update waits") if entry.update_waits else badge(entry.status)
+        return (
+            badge("waiting", "update waits") if entry.update_wait in PluginEntry.FOR_A_PERSON else badge(entry.status)
+        )
 
     @admin.display(description="deployment", ordering="deployment_state")
     def deployed(self, entry: PluginEntry) -> SafeString:

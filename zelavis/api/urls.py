@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from django.urls import path
 
-from zelavis.api import activations, health, hooks, invocations, metrics, plugins, receiver, routes, standing, workers
+from zelavis.api import (
+    activations,
+    health,
+    hooks,
+    invocations,
+    metrics,
+    plugins,
+    receiver,
+    routes,
+    standing,
+    updates,
+    workers,
+)
 from zelavis.api.schema import SchemaView
 
 urlpatterns = [
@@ -24,6 +36,7 @@ urlpatterns = [
     path("api/plugins/<str:name>/unblock", standing.Unblock.as_view(), name="plugin-unblock"),
     path("api/plugins/<str:name>/activations", activations.PluginActivations.as_view(), name="plugin-activations"),
     path("api/plugins/<str:name>/breaker", plugins.Breaker.as_view(), name="plugin-breaker"),
+    path("api/updates", updates.Updates.as_view(), name="updates"),
     path("api/breakers", plugins.Breakers.as_view(), name="breakers"),
     path("api/activations", activations.Activations.as_view(), name="activations"),
     path("api/activations/<str:activation_id>", activations.ActivationDetail.as_view(), name="activation"),

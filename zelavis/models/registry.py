@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, ClassVar
+
 from django.db import models
 
 from zelavis.models.sealed import EMPTY, SealedObjectField
@@ -52,6 +54,21 @@ class PluginEntry(models.Model):
         ACTIVE = "active"
         FAILED = "failed"
 
+    class Wait(models.TextChoices):
+        """Why an automatic update does not happen yet. The first two pass by themselves."""
+
+        COOLDOWN = "cooldown"
+        RECORDINGS = "recordings"
+        CONSENT = "consent"
+        SETTINGS = "settings"
+        OWNER = "owner"
+        SIGNATURE = "signature"
+
+    #: The waits that end when somebody looks, and not before.
+    FOR_A_PERSON = (Wait.CONSENT, Wait.SETTINGS, Wait.OWNER, Wait.SIGNATURE)
+    #: No automatic update waits.
+    NO_WAIT: ClassVar[dict[str, Any]] = {"update_wait": "", "update_waits": "", "update_version": "", "update_at": None}
+
     name = models.CharField(max_length=64, unique=True)
     specifier = models.CharField(max_length=2000, blank=True)
     status = models.CharField(max_length=12, choices=Status, default=Status.AVAILABLE)
@@ -83,8 +100,11 @@ class PluginEntry(models.Model):
     blocked = models.CharField(max_length=500, blank=True)
     #: When calls that ran were last told to end: one that began earlier must not go on, whatever serves by now.
     stopped_at = models.DateTimeField(null=True, blank=True)
-    #: Why an automatic update waits for a person (a consent, a setting); empty: none does.
+    #: Why an automatic update waits, in words, to which version, and when it goes on by itself; empty: none waits.
+    update_wait = models.CharField(max_length=12, choices=Wait, blank=True)
     update_waits = models.CharField(max_length=300, blank=True)
+    update_version = models.CharField(max_length=100, blank=True)
+    update_at = models.DateTimeField(null=True, blank=True)
     #: Of this entry alone; the ETag.
     revision = models.PositiveIntegerField(default=1)
     created_at = models.DateTimeField(auto_now_add=True)
