@@ -111,14 +111,12 @@ def _before(cursor: Any, run_id: str, dedupe: str, digest: str) -> Receipt | Non
 def _match(
     cursor: Any, held: Held, kind: str, key: str, payload: Any, now: int, *, buffer: bool, claim: bool
 ) -> Receipt:
-    receipt_id = _receipt_id(cursor, held.id, now)
-    if states.is_terminal(held.status):
-        if not buffer:
-            raise NotParked(f"run {held.id} is not parked (status: {held.status})")
-        return Receipt(receipt_id, held.id, states.EXPIRED, reason=f"the run is {held.status}")
     if held.status != states.WAITING and not buffer:
         raise NotParked(f"run {held.id} is not parked (status: {held.status})")
-    waitpoint = waitpoints.find(cursor, held.id, kind, key)
+    waitpoint, newest = _first_wait_and_newest_receipt(cursor, held.id, kind, key)
+    receipt_id = _receipt_id(newest, now)
+    if states.is_terminal(held.status):
+        return Receipt(receipt_id, held.id, states.EXPIRED, reason=f"the run is {held.status}")
     if waitpoint is None:
         if not buffer:
             raise NoMatch(f"no pending waitpoint matches kind={kind}, key={key}")
@@ -143,11 +141,23 @@ def _match(
     return Receipt(receipt_id, held.id, states.MATCHED, waitpoint, seq, held=held if taken else None)
 
 
-def _receipt_id(cursor: Any, run_id: str, now: int) -> str:
+def _first_wait_and_newest_receipt(cursor: Any, run_id: str, kind: str, key: str) -> tuple[str | None, str | None]:
+    """One statement for both, and after the run is locked: nobody else adds a receipt meanwhile.
+
+    The wait is the first registered of the pending ones with this kind and key.
+    """
+    cursor.execute(
+        "SELECT (SELECT key FROM runs_waitpoint WHERE run_id = %s AND state = 'pending' AND kind = %s "
+        "AND match_key = %s ORDER BY ordinal LIMIT 1), (SELECT MAX(id) FROM runs_inbox WHERE run_id = %s)",
+        [run_id, kind, key, run_id],
+    )
+    waitpoint, newest = cursor.fetchone()
+    return waitpoint, newest
+
+
+def _receipt_id(newest: str | None, now: int) -> str:
     """Behind all of the run's: what came first is matched first, also in one millisecond or with clocks that lag."""
     made = identifiers.make("rcp", now_ms=now)
-    cursor.execute("SELECT MAX(id) FROM runs_inbox WHERE run_id = %s", [run_id])
-    newest = cursor.fetchone()[0]
     return made if newest is None or newest < made else identifiers.after(newest)
 
 

@@ -105,17 +105,6 @@ def pending_wake(cursor: Any, run_id: str, deadline: int | None) -> int | None:
     return min(times) if times else None
 
 
-def find(cursor: Any, run_id: str, kind: str, key: str) -> str | None:
-    """The first pending waitpoint that an injection matches: equal kind and key, first registered first."""
-    cursor.execute(
-        "SELECT key FROM runs_waitpoint WHERE run_id = %s AND state = 'pending' AND kind = %s AND match_key = %s "
-        "ORDER BY ordinal LIMIT 1",
-        [run_id, kind, key],
-    )
-    row = cursor.fetchone()
-    return None if row is None else row[0]
-
-
 def due(cursor: Any, run_ids: Sequence[str], now: int) -> dict[str, list[tuple[str, str]]]:
     """``(key, kind)`` of the pending waitpoints whose time has come, of each of these runs that has any."""
     cursor.execute(

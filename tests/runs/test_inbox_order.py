@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from runs import engine, inbox, records, states
 from tests.runs.conftest import run
@@ -39,3 +41,16 @@ def test_the_next_identifier_sorts_behind() -> None:
         following = identifiers.after(one)
         assert following > one
         assert len(following) == len(one)
+
+
+@pytest.mark.parametrize("event", ["e", "another"])
+def test_an_injection_looks_once(workflow: Any, event: str) -> None:
+    """Which wait it fits and which receipts came before is one question, asked once the run is locked."""
+    workflow("takes-one")(lambda context, given: context.wait_for_event("e"))
+    run_id = run("takes-one")["id"]
+    with CaptureQueriesContext(connection) as seen:
+        inbox.inject(run_id, states.EVENT, event, buffer=True)
+    lock, look = [query["sql"] for query in seen if query["sql"].startswith("SELECT")]
+    assert "FROM runs_run WHERE" in lock
+    assert "FROM runs_waitpoint" in look
+    assert "MAX(id) FROM runs_inbox" in look
