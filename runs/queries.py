@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 from django.db import connection
@@ -117,20 +119,58 @@ def journal(run_id: str, *, tenant: str = "", after: int = 0, limit: int = 500) 
 
 
 def timeline(run_id: str, *, tenant: str = "") -> list[dict[str, Any]]:
-    """Everything that happened, by time: ``{at, kind, text, …}``. Alarms say how late they were."""
+    """Everything that happened: ``{at, kind, text, …}``. Alarms say how late they were.
+
+    What is journaled stands in the journal's order; the rest goes between by time, and in a millisecond behind what was
+    journaled in it.
+    """
     run = get(run_id, tenant=tenant)
-    events: list[dict[str, Any]] = [{"at": run.created_at, "kind": "triggered", "text": f"{run.workflow_id} triggered"}]
-    waits = {wait.key: wait for wait in Waitpoint.objects.filter(run_id=run_id)}
-    events += [_registered(wait) for wait in waits.values()]
-    rows = JournalEntry.objects.filter(run_id=run_id).order_by("seq")
-    events += [_happened(row, waits.get(row.key)) for row in rows]
-    for item in InboxItem.objects.filter(run_id=run_id).exclude(disposition=states.MATCHED):
+    waits = {wait.key: wait for wait in Waitpoint.objects.filter(run_id=run_id).order_by("created_at", "ordinal")}
+    rows = list(JournalEntry.objects.filter(run_id=run_id).order_by("seq"))
+    over = {row.key: place for place, row in enumerate(rows) if row.kind == JournalEntry.RESOLVED}
+    placed = [((-1, -1), {"at": run.created_at, "kind": "triggered", "text": f"{run.workflow_id} triggered"})]
+    placed += [((place, -1), _happened(row, waits.get(row.key))) for place, row in enumerate(rows)]
+    between = _Between(rows)
+    placed += [(between.of_wait(wait.created_at, over.get(key)), _registered(wait)) for key, wait in waits.items()]
+    for item in InboxItem.objects.filter(run_id=run_id).exclude(disposition=states.MATCHED).order_by("id"):
         text = f"{item.kind.lower()} {item.key} {item.disposition}"
-        events.append({"at": item.created_at, "kind": "injection", "text": text, "receiptId": item.id})
+        event = {"at": item.created_at, "kind": "injection", "text": text, "receiptId": item.id}
+        placed.append((between.place(item.created_at), event))
     if run.completed_at is not None:
-        events.append({"at": run.completed_at, "kind": "ended", "text": run.status})
-    # Equal times keep the order above: the journal's own.
-    return sorted(events, key=lambda event: event["at"])
+        ended = {"at": run.completed_at, "kind": "ended", "text": run.status}
+        placed.append((between.place(run.completed_at), ended))
+    # Of what is in one place the order above is kept.
+    return [event for _, event in sorted(placed, key=lambda one: one[0])]
+
+
+class _Between:
+    """Places between the rows of a journal, for what happened and has none of its own."""
+
+    def __init__(self, rows: Sequence[JournalEntry]) -> None:
+        self._rows: dict[int, list[int]] = {}
+        self._parks: dict[int, list[int]] = {}
+        for place, row in enumerate(rows):
+            self._rows.setdefault(row.at, []).append(place)
+            if row.kind == JournalEntry.INVOCATION and jsontext.loads(row.data).get("status") == states.WAITING:
+                self._parks.setdefault(row.at, []).append(place)
+        # Hosts' clocks differ: a row is no earlier than those before it.
+        self._latest = list(accumulate((row.at for row in rows), max))
+
+    def of_wait(self, at: int, over: int | None) -> tuple[int, int]:
+        """Behind the invocation that registered it, of the same commit, and before the row of its end."""
+        made = self._last(self._parks, at, over)
+        return self.place(at, over) if made is None else (made, at)
+
+    def place(self, at: int, before: int | None = None) -> tuple[int, int]:
+        """Behind the last row of this moment, or else by time; and before this row."""
+        same = self._last(self._rows, at, before)
+        before = len(self._latest) if before is None else before
+        return bisect_right(self._latest, at, 0, before) - 1 if same is None else same, at
+
+    def _last(self, places: dict[int, list[int]], at: int, before: int | None) -> int | None:
+        found = places.get(at, [])
+        count = len(found) if before is None else bisect_left(found, before)
+        return found[count - 1] if count else None
 
 
 def _registered(wait: Waitpoint) -> dict[str, Any]:
