@@ -15,7 +15,7 @@ from tests.runs import machine
 
 def compare(workflow: Any, monkeypatch: Any, *, examples: int, **more: Any) -> None:
     """Run the machine; an assertion is raised where engine and model differ."""
-    _known(workflow, monkeypatch)
+    made_known(workflow, monkeypatch)
     run_state_machine_as_test(
         machine.Machine,
         settings=settings(
@@ -29,7 +29,8 @@ def compare(workflow: Any, monkeypatch: Any, *, examples: int, **more: Any) -> N
     )
 
 
-def _known(workflow: Any, monkeypatch: Any) -> None:
+def made_known(workflow: Any, monkeypatch: Any) -> None:
+    """The machine's workflows, and a tenant that can be away."""
     workflow("model")(machine.program)
     workflow("model-child")(lambda context, given: context.step("c", lambda: "grown"))
     workflow("model-parked")(lambda context, given: f"grown {context.wait_for_event('grow')}")
@@ -39,7 +40,7 @@ def _known(workflow: Any, monkeypatch: Any) -> None:
 @pytest.mark.django_db
 def test_a_run_taken_over_at_the_commit_of_its_claim_goes_on(workflow: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """An alarm's driver stands still right after its claim, another takes the run and ends it."""
-    _known(workflow, monkeypatch)
+    made_known(workflow, monkeypatch)
     state = machine.Machine()
     state.trigger(operations=[("sleep",)], point=0, how="die")
     state.alarm(how="claimed", point=1)
