@@ -94,6 +94,8 @@ def two_hundred() -> Row:
     from sandbox import compiler, runtime
     from sandbox.capabilities.backends.memory import MemoryBackend
 
+    # One before, so that what the compiler itself needs is not counted as the plugins'.
+    compiler.deploy(b"export default { hooks: { 'user:created': () => null } };", kind="javascript", grants=GRANTS)
     before = resident_mb()
     plugins = []
     for number in range(200):
