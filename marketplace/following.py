@@ -96,7 +96,8 @@ def accept(source: FeedSource, document: str, *, now: datetime, most: int = MAX_
     """Take over a feed: refuse an expired or older one, keep the document, and stop what it revokes.
 
     Raises:
-        FeedRefused: ``outcome`` is ``invalid``, ``expired`` or ``stale`` (a serial lower than the highest ever held).
+        FeedRefused: ``outcome`` is ``invalid``, ``expired`` or ``stale``: a serial lower than the highest ever
+            held, or one that was given out for something else before.
     """
     feed = read(document, public_key=source.public_key, most=most)
     if feed.expires_at <= now:
@@ -109,6 +110,8 @@ def accept(source: FeedSource, document: str, *, now: datetime, most: int = MAX_
         if feed.serial < row.serial or older:
             raise FeedRefused(f"The feed has the serial {feed.serial}; this site holds {row.serial}.", outcome="stale")
         before = {one.digest: one for one in ForeignRevocation.objects.filter(source=row)}
+        if row.expires_at is not None and (number := _rewritten(before, feed, held=row.serial)) is not None:
+            raise FeedRefused(f"The feed says something else under the serial {number} than it did.", outcome="stale")
         now_revoked = {line["digest"]: line for line in feed.revocations}
         ForeignRevocation.objects.filter(source=row).exclude(digest__in=now_revoked).delete()
         for digest, line in now_revoked.items():
@@ -129,6 +132,22 @@ def accept(source: FeedSource, document: str, *, now: datetime, most: int = MAX_
         row.save()
     source.refresh_from_db()
     return feed
+
+
+def _rewritten(before: dict[str, ForeignRevocation], feed: Feed, *, held: int) -> int | None:
+    """A serial under which this feed says something else than the one we hold; ``None``: it goes on from there.
+
+    Serials are given out once. An issuer that lost its newest lines gives theirs out again, for other lines: to take
+    those would let go what it revoked.
+    """
+    digests = {one.serial: one.digest for one in before.values()}
+    for line in feed.revocations:
+        if digests.get(line["serial"], line["digest"]) != line["digest"]:
+            return int(line["serial"])
+    same = {(line["digest"], line["serial"]) for line in feed.revocations} == {
+        (one.digest, one.serial) for one in before.values()
+    }
+    return held if feed.serial == held and not same else None
 
 
 def _take(source: FeedSource, line: dict[str, Any]) -> None:

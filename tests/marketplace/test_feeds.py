@@ -97,6 +97,21 @@ def test_h12_an_older_feed_is_refused(source: FeedSource) -> None:
     assert ForeignRevocation.objects.count() == 1
 
 
+def test_h12_a_serial_is_not_given_out_twice(source: FeedSource) -> None:
+    """H12: an issuer that lost lines and counts on from an older serial is refused: what it revoked stays so."""
+    now = timezone.now()
+    held = [line(3, "a" * 64), line(9, "b" * 64)]
+    following.accept(source, sealed(now, serial=9, revocations=held), now=now)
+    for serial, told in ((9, []), (9, [line(3, "a" * 64)]), (9, [*held, line(4, "c" * 64)]), (12, [line(9, "c" * 64)])):
+        with pytest.raises(FeedRefused) as caught:
+            following.accept(source, sealed(now, serial=serial, revocations=told), now=now)
+        assert caught.value.members["outcome"] == "stale"
+    assert sorted(one.digest[0] for one in ForeignRevocation.objects.all()) == ["a", "b"]
+    following.accept(source, sealed(now, serial=9, revocations=held), now=now)
+    following.accept(source, sealed(now, serial=11, revocations=[line(11, "a" * 64, "remove")]), now=now)
+    assert [(one.serial, one.action) for one in ForeignRevocation.objects.all()] == [(11, "remove")]
+
+
 def test_h12_expired_forged_and_future_feeds_are_refused(source: FeedSource) -> None:
     """H12: a feed that expired, is signed by another key, was changed, or comes from the future is refused."""
     now = timezone.now()

@@ -1,0 +1,1 @@
+"""An app for servers of tests: a marketplace whose feed is soon too old, because nobody renews it."""
