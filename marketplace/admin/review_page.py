@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 from collections import Counter
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -12,6 +13,7 @@ from django.urls import NoReverseMatch, reverse
 
 from marketplace import approvals, blobs, bundles, capabilities, curation
 from marketplace.actors import Actor
+from marketplace.admin import module_page
 from marketplace.audit import rows
 from marketplace.audit.run import rules_version
 from marketplace.models import CheckResult, Release, ReleaseState
@@ -19,13 +21,18 @@ from zelavis.errors import ZelavisError
 
 #: Characters of a file that the page shows.
 MAX_SHOWN = 200_000
+#: What is decided most often, in order; so many of them stand in the bar, the others under "More".
+_FIRST = ("approve", "request_changes", "reject", "release", "unyank", "quarantine", "yank", "resubmit", "takedown")
+MOST_FIRST = 2
 _SEVERITIES = ("error", "warning", "notice")
 
 
 def context(release: Release, *, actor: Actor, now: datetime) -> dict[str, Any]:
     """The template's variables."""
     findings = list(release.findings.all())
-    base = _base(release)
+    base, files = _base(release), _files(release)
+    possible = curation.possible(release, actor, now=now)
+    first = [verb for name in _FIRST for verb in possible if verb.name == name][:MOST_FIRST]
     return {
         "release": release,
         "plugin": release.plugin,
@@ -40,13 +47,14 @@ def context(release: Release, *, actor: Actor, now: datetime) -> dict[str, Any]:
         "checks": _checks(release),
         "missing": rows.missing(release),
         "rules_are_old": release.audit_rules != rules_version(),
-        "inspection": release.inspection,
+        "module": None if files is None else _module(release, files),
         "events": list(release.events.all()),
         "approvals": approvals.given(release),
         "approvals_needed": approvals.needed(release),
-        "files": _files(release),
+        "files": None if files is None else [(name, len(content)) for name, content in files.items()],
         "waited": release.waited_seconds(now) if release.state in _OPEN else None,
-        "verbs": [(verb, _verb_url(release, verb.name)) for verb in curation.possible(release, actor, now=now)],
+        "verbs": [(verb, _verb_url(release, verb.name)) for verb in first],
+        "more_verbs": [(verb, _verb_url(release, verb.name)) for verb in possible if verb not in first],
         "install_url": install_url(release) if release.state == ReleaseState.APPROVED else "",
         "record": json.loads(release.record_text) if release.record_text else None,
     }
@@ -105,13 +113,18 @@ def _checks(release: Release) -> list[CheckResult]:
     return list(newest.values())
 
 
-def _files(release: Release) -> list[tuple[str, int]] | None:
-    """Names and sizes; ``None``: the bytes are gone or damaged."""
+def _files(release: Release) -> Mapping[str, bytes] | None:
+    """The bundle's files; ``None``: the bytes are gone or damaged."""
     try:
-        read = bundles.read(blobs.get(release.digest))
+        return bundles.read(blobs.get(release.digest)).files
     except ZelavisError:
         return None
-    return [(name, len(content)) for name, content in read.files.items()]
+
+
+def _module(release: Release, files: Mapping[str, bytes]) -> module_page.Module | None:
+    """What a wasm entry says by itself; ``None``: it is none, or cannot be read."""
+    source = files.get(release.manifest["entry"])
+    return module_page.describe(source, release.inspection) if release.kind == "wasm" and source is not None else None
 
 
 def file_text(release: Release, name: str) -> str | None:

@@ -5,10 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.template.loader import render_to_string
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
+from marketplace import curation, demo, states
+from marketplace.admin import module_page
 from marketplace.models import Release
+from sandbox import binary
 from tests.marketplace import kit
 
 pytestmark = pytest.mark.django_db
@@ -172,3 +177,49 @@ def test_a_publisher_is_suspended_with_a_reason() -> None:
         kit.submitted(owner)
     assert AuditEvent.objects.get(action="publisher.state").reason == "Stolen account."
     assert signed_in(kit.person("viewer", "view_publisher")).post(url, {"reason": "x"}).status_code == 403
+
+
+def test_a_module_is_shown_by_what_its_bytes_say() -> None:
+    """Sizes, sections, imports with types, exports and texts of a wasm entry are on its page, without running it."""
+    kit.publisher()
+    [release] = [one for one in demo.seed() if one.plugin.name == "word-count-rust"]
+    page = signed_in(kit.curator().user).get(reverse("admin:marketplace_release_change", args=[release.pk]))
+    text = page.content.decode()
+    for shown in ("zelavis_v1.kv", "(i32, i32, i32, i32) → i32", "zelavis_alloc", "KiB at first", "content:afterSave"):
+        assert shown in text[text.index('id="module"') : text.index('id="manifest"')], shown
+
+
+def test_a_hostile_module_is_shown_bounded_and_as_text() -> None:
+    """Markup in names and data is text, floods are cut and counted, a lying section of producers ends; junk is none."""
+    markup = "<script>alert(1)</script>"
+    flood = [(0, binary.name(f"{markup}{number}")) for number in range(5000)]
+    lying = (0, binary.name("producers") + binary.unsigned(2**31) + binary.name("language") + binary.unsigned(9))
+    data = (11, markup.encode() * 1000)
+    source = binary.module([lying, data, *flood])
+    exports = [[f"e{number}", "function"] for number in range(900)]
+    module = module_page.describe(source, {"imports": [["env", markup]], "exports": exports})
+    assert module is not None
+    assert (module.exports.more, module.sections.more) == (900 - module_page.MOST_ROWS, 5002 - module_page.MOST_ROWS)
+    assert (len(module.texts), module.texts_cut) == (module_page.MOST_TEXT, True)
+    assert module.imports.shown == [(f"env.{markup}", "unknown to the host")]
+    assert "cannot be read" in dict(module.facts)["Made with"]
+    page = render_to_string("admin/marketplace/release/module.html", {"module": module})
+    assert "<script>" not in page
+    assert len(page) < 40_000
+    for junk in (b"", b"\0asm", source[:-1], binary.HEADER + b"\x0b\xff"):
+        assert module_page.describe(junk, {}) is None
+
+
+def test_few_deeds_stand_in_the_bar_and_all_can_be_reached() -> None:
+    """Two buttons and More: approve and request changes first; every deed that is possible is linked once."""
+    _, owner = kit.publisher()
+    release = kit.submitted(owner)
+    curator = kit.curator()
+    text = signed_in(curator.user).get(reverse("admin:marketplace_release_change", args=[release.pk])).content.decode()
+    bar, _, more = text[text.index("zl-sticky") :].partition("<details")
+    assert [name for name in states.VERBS if f"/verb/{name}/" in bar] == ["request_changes", "approve"]
+    possible = curation.possible(release, curator, now=timezone.now())
+    assert len(possible) > 4
+    for verb in possible:
+        assert text.count(f"/verb/{verb.name}/") == 1, verb.name
+        assert f"/verb/{verb.name}/" in bar + more
