@@ -74,7 +74,9 @@ class _Entry(NamedTuple):
 
 #: Every call of this process, from before its admission until its end.
 _entries: dict[Interruptible, _Entry] = {}
-#: When calls that take long began, on the wall clock; filled at their first slice.
+#: Calls that take long, whoever may end them; they share the processors.
+_slow: set[Interruptible] = set()
+#: When those of them that the watches are asked about began, on the wall clock; filled at their first slice.
 _long: dict[Interruptible, datetime] = {}
 _awake = threading.Event()
 _thread: threading.Thread | None = None
@@ -89,7 +91,8 @@ def enter(run: Interruptible, call: Call, artifact: Artifact, *, watched: bool) 
 def leave(run: Interruptible) -> None:
     """It is over. Whether it was interrupted is in ``run.interrupted``."""
     _entries.pop(run, None)
-    if _long:
+    if _slow:
+        _slow.discard(run)
         _long.pop(run, None)
 
 
@@ -145,7 +148,10 @@ def closing(call: Call | None, sock: socket.socket) -> Iterator[None]:
 def notice(run: Interruptible) -> None:
     """A call takes long: from now on the watches are asked about it."""
     entry = _entries.get(run)
-    if entry is None or not entry.watched or not WATCHES or run in _long:
+    if entry is None:
+        return
+    _slow.add(run)
+    if not entry.watched or not WATCHES or run in _long:
         return
     _long[run] = datetime.fromtimestamp(time.time() - (time.monotonic() - run.began), tz=UTC)
     global _thread
@@ -154,6 +160,11 @@ def notice(run: Interruptible) -> None:
         if _thread is None or not _thread.is_alive():
             _thread = threading.Thread(target=_watch, daemon=True, name="sandbox-interrupts")
             _thread.start()
+
+
+def long_calls() -> int:
+    """How many calls of this process have been running for longer than a slice."""
+    return len(_slow)
 
 
 def ask() -> int:

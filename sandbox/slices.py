@@ -3,11 +3,16 @@
 A store's deadline cannot be moved from another thread, so a call that has longer than a slice gets its time slice by
 slice, by the engine's own callback, which is part of the documented C API and not of the Python interface. Where a
 build lacks it, calls get their whole time at once, and an interruption is noticed when they end.
+
+When more calls take long than there are processors, each rests between its slices, so that together they want no more
+than the processors: a hundred that loop leave the host and short calls room, and none of them would be faster alone.
 """
 
 from __future__ import annotations
 
 import ctypes
+import os
+import random
 import time
 from collections.abc import Callable
 from ctypes import c_char_p, c_uint64, c_void_p
@@ -21,6 +26,8 @@ from sandbox.ticker import TICK_MS
 
 #: Ticks of a slice: a tenth of a second.
 TICKS = 20
+_SECONDS = TICKS * TICK_MS / 1000
+_PROCESSORS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 _CALLBACK = ctypes.CFUNCTYPE(c_void_p, c_void_p, c_void_p, c_void_p, c_void_p)
 _attach: Any = None
 _error_new: Any = None
@@ -73,6 +80,9 @@ def _more(run: Invocation | None) -> int:
     """Ticks of the next slice; 0 when there is none."""
     if run is None:
         return 0
+    if run.interrupted is None and run.ends_at > time.monotonic():
+        interrupts.notice(run)
+        _rest(run)
     if run.interrupted is not None:
         run.failure = abi.interrupted(run.interrupted)
         return 0
@@ -80,8 +90,18 @@ def _more(run: Invocation | None) -> int:
     if left <= 0:
         run.failure = abi.late()
         return 0
-    interrupts.notice(run)
     return min(TICKS, max(1, -int(-left * 1000 // TICK_MS)))
+
+
+def _rest(run: Invocation) -> None:
+    """Stand aside for as long as the calls that take long are too many; an interruption and the deadline end it."""
+    crowd = interrupts.long_calls() / _PROCESSORS
+    if crowd <= 1:
+        return
+    # Unequal, or those that began together would always run together.
+    until = min(run.ends_at, time.monotonic() + _SECONDS * (crowd - 1) * random.uniform(0.5, 1.5))  # noqa: S311
+    while run.interrupted is None and (left := until - time.monotonic()) > 0:
+        time.sleep(min(left, _SECONDS))
 
 
 def where(error: wasmtime.WasmtimeError) -> str:

@@ -67,14 +67,15 @@ def approved(
     return release
 
 
-def looper(directory: Path) -> Release:
+def looper(directory: Path, *, deadline_ms: int = 10_000) -> Release:
     """A plugin that never ends by itself, but for content that is new."""
     return approved(
         directory,
         name="looper",
-        module='export default { hooks: { "content:afterSave": async (event) => { while (!event.created); } } };',
-        hooks=[{"name": "content:afterSave", "timeoutMs": 10_000}],
+        module="const loop = async (event) => { while (!event.created); };\n"
+        'export default { hooks: { "content:afterSave": loop, cron: loop } };',
+        hooks=[{"name": name, "timeoutMs": deadline_ms} for name in ("content:afterSave", "cron")],
         routes=[],
         capabilities={},
-        limits={"deadlineMs": 10_000},
+        limits={"deadlineMs": deadline_ms},
     )
