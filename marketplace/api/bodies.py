@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import IO, Any
 
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter
 from rest_framework import serializers
 from rest_framework.parsers import BaseParser
 
@@ -13,6 +15,12 @@ from marketplace.errors import BundleTooLarge
 from zelavis.api.camel import CamelSerializer
 
 _DIGEST = r"^[0-9a-f]{64}$"
+_SLUG = r"^[a-z]([a-z0-9]|-(?!-))*[a-z0-9]$"
+
+
+def verb_parameter(verbs: Iterable[str]) -> OpenApiParameter:
+    """The last part of a verb's path, for the description."""
+    return OpenApiParameter("verb", OpenApiTypes.STR, OpenApiParameter.PATH, enum=[*verbs])
 
 
 class _BytesParser(BaseParser):
@@ -91,7 +99,7 @@ class PluginVerbBody(ReasonBody):
 class PublisherBody(CamelSerializer):
     """A new publisher."""
 
-    slug = serializers.CharField(max_length=64)
+    slug = serializers.RegexField(_SLUG, min_length=3, max_length=64)
     name = serializers.CharField(max_length=100)
     website = serializers.URLField(max_length=200, required=False)
 

@@ -81,7 +81,12 @@ class OwnVerb(APIView):
 
     scopes: ClassVar[dict[str, str]] = {"POST": "marketplace:publish"}
 
-    @extend_schema(operation_id="marketplace_own_verb", request=bodies.VerbBody, responses=shapes.ReviewShape)
+    @extend_schema(
+        operation_id="marketplace_own_verb",
+        parameters=[bodies.verb_parameter(PUBLISHER_VERBS)],
+        request=bodies.VerbBody,
+        responses=shapes.ReviewShape,
+    )
     def post(self, request: Request, name: str, version: str, verb: str) -> Response:
         """Do it."""
         if verb not in PUBLISHER_VERBS:

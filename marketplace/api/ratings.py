@@ -45,7 +45,12 @@ class RatingVerb(APIView):
 
     scopes: ClassVar[dict[str, str]] = {"POST": "marketplace:review"}
 
-    @extend_schema(operation_id="marketplace_rating_verb", request=bodies.RatingVerbBody, responses=shapes.RatingShape)
+    @extend_schema(
+        operation_id="marketplace_rating_verb",
+        parameters=[bodies.verb_parameter(moderation.VERBS)],
+        request=bodies.RatingVerbBody,
+        responses=shapes.RatingShape,
+    )
     def post(self, request: Request, rating_id: int, verb: str) -> Response:
         """Hide it, or show it again."""
         body = read(bodies.RatingVerbBody, request.data)

@@ -76,7 +76,12 @@ class ReviewVerb(APIView):
 
     scopes: ClassVar[dict[str, str]] = {"POST": "marketplace:review"}
 
-    @extend_schema(operation_id="marketplace_review_verb", request=bodies.VerbBody, responses=shapes.ReviewShape)
+    @extend_schema(
+        operation_id="marketplace_review_verb",
+        parameters=[bodies.verb_parameter(CURATOR_VERBS)],
+        request=bodies.VerbBody,
+        responses=shapes.ReviewShape,
+    )
     def post(self, request: Request, release_id: str, verb: str) -> Response:
         """Do it. ``approve`` needs the digest that was read; most need a reason."""
         if verb not in CURATOR_VERBS:
@@ -99,7 +104,12 @@ class PluginVerb(APIView):
 
     scopes: ClassVar[dict[str, str]] = {"POST": "marketplace:review"}
 
-    @extend_schema(operation_id="marketplace_plugin_verb", request=bodies.PluginVerbBody, responses=shapes.Accepted)
+    @extend_schema(
+        operation_id="marketplace_plugin_verb",
+        parameters=[bodies.verb_parameter(plugins.VERBS)],
+        request=bodies.PluginVerbBody,
+        responses=shapes.Accepted,
+    )
     def post(self, request: Request, name: str, verb: str) -> Response:
         """Delist, relist, take down, deprecate, mark, transfer."""
         body = read(bodies.PluginVerbBody, request.data)

@@ -59,7 +59,7 @@ class Activations(ListAPIView[Activation]):
         operation_id="activations_list",
         parameters=[
             OpenApiParameter("state", enum=Activation.State.values),
-            OpenApiParameter("plugin"),
+            OpenApiParameter("plugin", {"type": "string", "minLength": 1, "maxLength": 64}),
             OpenApiParameter("action", enum=Activation.Action.values),
         ],
     )

@@ -89,7 +89,7 @@ class Updates(ListAPIView[PluginEntry]):
         operation_id="updates_list",
         parameters=[
             OpenApiParameter("state", enum=_STATES),
-            OpenApiParameter("plugin"),
+            OpenApiParameter("plugin", {"type": "string", "minLength": 1, "maxLength": 64}),
             OpenApiParameter("needsPerson", type=bool),
         ],
     )
