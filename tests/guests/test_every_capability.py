@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.server
 import re
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from sandbox import compiler, host
 from sandbox.call import Call
 from sandbox.capabilities import outbox, registry
 from sandbox.limits import Limits
+from tests.sandbox.capabilities.harness import reachable
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = b"""
@@ -62,15 +62,8 @@ class _Echo(http.server.BaseHTTPRequestHandler):
 @pytest.fixture
 def origin(settings: Any, tmp_path: Path) -> Iterator[str]:
     """A server that plugins may reach."""
-    server = http.server.HTTPServer(("127.0.0.1", 0), _Echo)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    settings.MEDIA_ROOT = tmp_path
-    settings.SANDBOX_LOOPBACK_HOSTS = (f"localhost:{server.server_port}",)
-    yield f"http://localhost:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with reachable(_Echo, settings, tmp_path) as url:
+        yield url
 
 
 @pytest.mark.django_db

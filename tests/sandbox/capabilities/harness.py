@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.server
 import json
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from sandbox.call import Call
@@ -59,3 +63,19 @@ def code_of(session: Session, family: str, op: str, *args: Any) -> str:
     except HostFault as fault:
         return fault.code
     return ""
+
+
+@contextlib.contextmanager
+def reachable(handler: type[http.server.BaseHTTPRequestHandler], settings: Any, media: Path) -> Iterator[str]:
+    """A server that plugins may reach, and a folder for their blobs; the server's URL."""
+    server = http.server.HTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    settings.MEDIA_ROOT = media
+    settings.SANDBOX_LOOPBACK_HOSTS = (f"localhost:{server.server_port}",)
+    try:
+        yield f"http://localhost:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()

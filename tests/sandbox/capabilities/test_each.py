@@ -7,7 +7,6 @@ its writes vanish with the call, and every refusal is an error that the guest ca
 from __future__ import annotations
 
 import http.server
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +33,7 @@ from sandbox.models import (
     PluginWake,
 )
 from sandbox.outcome import Outcome
+from tests.sandbox.capabilities.harness import reachable
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -82,15 +82,8 @@ class _Hello(http.server.BaseHTTPRequestHandler):
 @pytest.fixture
 def origin(settings: Any, tmp_path: Path) -> Iterator[str]:
     """A server that plugins may reach."""
-    server = http.server.HTTPServer(("127.0.0.1", 0), _Hello)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    settings.MEDIA_ROOT = tmp_path
-    settings.SANDBOX_LOOPBACK_HOSTS = (f"localhost:{server.server_port}",)
-    yield f"http://localhost:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with reachable(_Hello, settings, tmp_path) as url:
+        yield url
 
 
 class Site:
