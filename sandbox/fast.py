@@ -102,6 +102,8 @@ def make_engine(profile: engine.Profile, *, slots: int) -> wasmtime.Engine:
         ("total_core_instances", slots * 2),
         ("total_memories", slots),
         ("total_tables", slots * 2),
+        # By default a hundred at most: with more plugins in turn every call would map its memory anew, page by page.
+        ("max_unused_warm_slots", slots),
         ("max_memory_size", engine.MAX_MEMORY_BYTES),
         ("table_elements", engine.MAX_TABLE_ELEMENTS),
         ("linear_memory_keep_resident", 2 << 20),
