@@ -164,10 +164,13 @@ def close(cursor: Any, closings: Sequence[Closing], *, now: int) -> None:
         for key, _, by in closing.resolutions:
             closed.setdefault(by[:60], []).extend((closing.run_id, key))
     for by, pairs in closed.items():
+        # SQLite finds pairs by reading every waitpoint there is; the runs it finds by their index.
+        run_ids = list(dict.fromkeys(pairs[::2]))
         cursor.execute(
             "UPDATE runs_waitpoint SET state = 'resolved', resolved_at = %s, resolved_by = %s "
-            f"WHERE (run_id, key) IN (VALUES {','.join(['(%s, %s)'] * (len(pairs) // 2))})",
-            [now, by, *pairs],
+            f"WHERE run_id IN ({sql.marks(run_ids)}) "
+            f"AND (run_id, key) IN (VALUES {','.join(['(%s, %s)'] * (len(pairs) // 2))})",
+            [now, by, *run_ids, *pairs],
         )
     write_journal(cursor, [row for closing in closings for row in closing.rows])
     for count, run_ids in longer.items():

@@ -42,6 +42,31 @@ def test_a_burst_takes_few_statements(workflow: Any) -> None:
     assert len(seen) < 40 * (finish + 2)
 
 
+@pytest.mark.skipif("connection.vendor != 'sqlite'", reason="asks SQLite's planner")
+def test_no_statement_of_a_burst_reads_a_whole_table(workflow: Any) -> None:
+    """However many sleep: what claims, wakes, drives and ends those that are due finds its rows by an index."""
+    workflow("batch-sleeper")(lambda context, given: context.sleep(3600))
+    for run_id in [run("batch-sleeper")["id"] for _ in range(20)]:
+        due_now(run_id)
+    seen: dict[str, Any] = {}
+
+    def note(execute: Any, sql: str, params: Any, *given: Any) -> Any:
+        seen.setdefault(sql, params)
+        return execute(sql, params, *given)
+
+    with connection.execute_wrapper(note):
+        assert wake() == 20
+    planned = 0
+    with connection.cursor() as cursor:
+        for sql, params in seen.items():
+            if sql.split()[0] in ("SELECT", "UPDATE", "DELETE"):
+                cursor.execute(f"EXPLAIN QUERY PLAN {sql}", params)
+                plan = [str(row[3]) for row in cursor.fetchall()]
+                assert not [line for line in plan if line.startswith("SCAN runs_") and " USING " not in line], sql
+                planned += 1
+    assert planned >= 5
+
+
 def test_the_longest_overdue_goes_first(workflow: Any) -> None:
     """Claimed together or not: the order is that of the wake times."""
     order: list[int] = []
