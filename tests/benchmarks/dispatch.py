@@ -33,6 +33,7 @@ EVENT = {
     "content": {"url": "/about/", "title": "About", "content": "<p>" + "word " * 40 + "</p>"},
 }
 HOOK = "content:afterSave"
+MANY = "fire, 100 listeners"
 
 
 @contextlib.contextmanager
@@ -186,6 +187,7 @@ def child(quick: bool, only: str) -> None:
     import django
 
     django.setup()
+    from django.conf import settings
     from django.core.management import call_command
 
     call_command("migrate", verbosity=0)
@@ -210,6 +212,8 @@ def child(quick: bool, only: str) -> None:
         )
     for listening in (0, 1, 10, 100):
         note = "the registry's revision is read" if not listening else "ledger rows written"
+        if listening == 100:
+            note += f"; {settings.SANDBOX_SLOTS} slots"
         name = f"fire, {listening} listeners"
         if wanted(name, only):
             row(
@@ -221,22 +225,30 @@ def main() -> None:
     """Run the child on a quiet machine and print its table."""
     options = harness.options(__doc__)
     busy = harness.wait_until_idle(options.patience)
+    rows, failed = rows_in_child(options.quick, options.only)
+    if wanted(MANY, options.only):
+        # Slots for twice as many plugins as listen: each finds its memory as it left it.
+        more, again = rows_in_child(options.quick, "100 listeners", ZELAVIS_SANDBOX_SLOTS="256")
+        rows, failed = rows + more, failed or again
+    print(f"{harness.machine()}; {busy:.2f} cores busy with other work at the start\n")
+    print(table(rows))
+    harness.save(options.json, rows, busy=busy)
+    sys.exit(failed)
+
+
+def rows_in_child(quick: bool, only: str, **variables: str) -> tuple[list[Row], int]:
+    """What a process with these settings and an empty database measured, and its exit code."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("ZELAVIS_", "DJANGO_"))}
     with tempfile.TemporaryDirectory() as folder:
         done = subprocess.run(
-            [sys.executable, "-m", "tests.benchmarks.dispatch", "--child", str(int(options.quick)), options.only],
+            [sys.executable, "-m", "tests.benchmarks.dispatch", "--child", str(int(quick)), only],
             cwd=harness.ROOT,
-            env={**kept, "ZELAVIS_DATA_DIR": folder},
+            env={**kept, "ZELAVIS_DATA_DIR": folder, **variables},
             stdout=subprocess.PIPE,
             text=True,
             timeout=1200,
         )
-    rows = harness.rows_of(done.stdout)
-    print(f"{harness.machine()}; {busy:.2f} cores busy with other work at the start\n")
-    print(table(rows))
-    harness.save(options.json, rows, busy=busy)
-    if done.returncode:
-        sys.exit(done.returncode)
+    return harness.rows_of(done.stdout), done.returncode
 
 
 def table(rows: list[Row]) -> str:
