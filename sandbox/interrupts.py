@@ -235,6 +235,7 @@ def _after_fork() -> None:
     # The parent's calls go on in the parent.
     _entries.clear()
     _long.clear()
+    _slow.clear()
 
 
 os.register_at_fork(after_in_child=_after_fork)

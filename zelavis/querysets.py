@@ -5,11 +5,15 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, TypeVar
 
-from django.db.models import Manager, Min, Model, QuerySet
+from django.db.models import Manager, Min, Model, Q, QuerySet
 
 from zelavis.models import Activation, HookEvent, PluginEntry, Schedule
 
 Row = TypeVar("Row", bound=Model)
+
+#: Of entries: an automatic update that goes on only after somebody looked, and one that gets a share of the calls.
+FOR_A_PERSON = Q(update_wait__in=PluginEntry.FOR_A_PERSON)
+STAGED = Q(rollout__isnull=False)
 
 
 def installed() -> QuerySet[PluginEntry]:
@@ -24,12 +28,12 @@ def updates_waiting() -> QuerySet[PluginEntry]:
 
 def updates_for_a_person() -> QuerySet[PluginEntry]:
     """Entries whose automatic update goes on only after somebody looked."""
-    return PluginEntry.objects.filter(update_wait__in=PluginEntry.FOR_A_PERSON)
+    return PluginEntry.objects.filter(FOR_A_PERSON)
 
 
 def updates_staged() -> QuerySet[PluginEntry]:
     """Entries a share of whose calls goes to another version."""
-    return PluginEntry.objects.filter(rollout__isnull=False)
+    return PluginEntry.objects.filter(STAGED)
 
 
 def unfinished() -> QuerySet[Activation]:

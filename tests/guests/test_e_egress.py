@@ -1,6 +1,6 @@
 """Rows E of the hostile matrix as a guest meets them: JavaScript that fetches, real sockets on loopback.
 
-Every spelling and every fault of the far side is tried in tests/sandbox/capabilities/test_http.py; here one of each
+Every spelling and every fault of the far side is tried in tests/sandbox/capabilities/test_http*.py; here one of each
 goes the whole way, through ``ctx.http.fetch``, the host call and back into the guest, which can catch it.
 """
 
@@ -16,7 +16,7 @@ from sandbox.artifact import Artifact
 from sandbox.capabilities import egress
 from sandbox.capabilities.backends.memory import MemoryBackend
 from sandbox.outcome import Outcome
-from tests.sandbox.capabilities.test_http import HEAD, _Handler, _raw, _resolver, grants, server, untrusted
+from tests.sandbox.capabilities.web import HEAD, Handler, grants, raw, resolver, server, untrusted
 from tests.sandbox.guests import call, javascript
 
 __all__ = ["server", "untrusted"]
@@ -68,13 +68,13 @@ def test_e02_a_guest_reaches_no_ipv6_address(address: str) -> None:
 @pytest.mark.parametrize("address", ["169.254.169.254", "100.64.0.1", "10.0.0.1", "224.0.0.1", "192.0.2.1"])
 def test_e03_e04_a_granted_name_leads_a_guest_nowhere_inside(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
     """E03, E04: a granted name that resolves to metadata, shared, private, multicast or test addresses is refused."""
-    _resolver(monkeypatch, [address])
+    resolver(monkeypatch, [address])
     assert refused(run("https://api.example.com/")) == ["address_refused"]
 
 
 def test_e05_a_guest_is_connected_to_the_address_that_was_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
     """E05: one look-up a request, and the connection goes to its answer."""
-    asked = _resolver(monkeypatch, ["93.184.216.34"], ["127.0.0.1"])
+    asked = resolver(monkeypatch, ["93.184.216.34"], ["127.0.0.1"])
     connected: list[Any] = []
 
     def connect(sock: Any, address: Any) -> None:
@@ -88,17 +88,17 @@ def test_e05_a_guest_is_connected_to_the_address_that_was_looked_at(monkeypatch:
 
 def test_e06_one_private_address_keeps_a_guest_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """E06: a name with a public and a private address is refused as a whole."""
-    _resolver(monkeypatch, ["93.184.216.34", "10.0.0.1"])
+    resolver(monkeypatch, ["93.184.216.34", "10.0.0.1"])
     assert refused(run("https://api.example.com/")) == ["address_refused"]
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
 def test_e07_e08_a_guest_is_led_nowhere_by_redirects(server: Any, status: int) -> None:
     """E07, E08: the guest gets the redirect itself; nothing is sent on."""
-    _Handler.answers["/a"] = lambda h: h.plain(b"", status=status, Location="http://169.254.169.254/")
+    Handler.answers["/a"] = lambda h: h.plain(b"", status=status, Location="http://169.254.169.254/")
     url = f"http://{server.origin}/a"
     assert run([url, {"method": "POST", "body": "x"}], host=f"http://{server.origin}").result == [[status, ""]]
-    assert len(_Handler.seen) == 1
+    assert len(Handler.seen) == 1
 
 
 def test_e09_look_alikes_of_a_granted_host_are_refused() -> None:
@@ -135,14 +135,14 @@ def test_e12_a_guest_injects_no_header(server: Any) -> None:
     ]  # fmt: skip
     outcome = run(*([url, init] for init in inits), host=f"http://{server.origin}")
     assert refused(outcome) == ["invalid_argument"] * len(inits)
-    assert _Handler.seen == []
+    assert Handler.seen == []
 
 
 def test_e13_slow_and_large_answers_end_for_a_guest(server: Any) -> None:
     """E13: a byte now and then ends at the time that the guest gave, a large body at the cap; the guest goes on."""
-    _Handler.answers["/slow"] = _raw(server, HEAD + b"Content-Length: 40\r\n\r\n", *([b"x"] * 40), pause=0.05)
-    _Handler.answers["/large"] = lambda h: h.plain(b"x" * (4 << 20))
-    _Handler.answers["/well"] = lambda h: h.plain(b"y")
+    Handler.answers["/slow"] = raw(server, HEAD + b"Content-Length: 40\r\n\r\n", *([b"x"] * 40), pause=0.05)
+    Handler.answers["/large"] = lambda h: h.plain(b"x" * (4 << 20))
+    Handler.answers["/well"] = lambda h: h.plain(b"y")
     root = f"http://{server.origin}"
     slow, large, well = run([f"{root}/slow", {"timeoutMs": 200}], f"{root}/large", f"{root}/well", host=root).result
     assert (slow, well) == ("timeout", [200, "y"])
@@ -168,18 +168,18 @@ def test_e14_a_hanging_look_up_costs_a_guest_its_time_and_no_more(monkeypatch: p
 
 def test_e15_a_guest_floods_nobody(server: Any) -> None:
     """E15: requests end at the quantity of a call, and over calls at that of the hour."""
-    _Handler.answers["/a"] = lambda h: h.plain(b"x")
+    Handler.answers["/a"] = lambda h: h.plain(b"x")
     grant = grants(f"http://{server.origin}", callsPerInvocation=2, callsPerHour=3)
     urls, backend = [f"http://{server.origin}/a"] * 3, MemoryBackend()
     assert run(*urls, grant=grant, backend=backend).result == [[200, "x"], [200, "x"], "calls_exceeded"]
     assert run(*urls[:2], grant=grant, backend=backend).result == [[200, "x"], "quota_exceeded"]
-    assert len(_Handler.seen) == 3
+    assert len(Handler.seen) == 3
 
 
 @pytest.mark.parametrize("name", ["localhost", "intranet", "printer.local", "db.internal"])
 def test_e16_names_of_private_networks_lead_nowhere(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """E16: a manifest cannot ask for them; a grant that names one all the same opens nothing inside."""
-    _resolver(monkeypatch, ["10.0.0.7"])
+    resolver(monkeypatch, ["10.0.0.7"])
     assert refused(run(f"https://{name}/", host=name))[0] in ("host_refused", "address_refused")
 
 
@@ -187,7 +187,7 @@ def test_e17_proxy_variables_do_not_lead_a_guest_away(server: Any, monkeypatch: 
     """E17: HTTP_PROXY and its kin change nothing."""
     for name in ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "ALL_PROXY", "all_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9/")
-    _Handler.answers["/a"] = lambda h: h.plain(b"x")
+    Handler.answers["/a"] = lambda h: h.plain(b"x")
     root = f"http://{server.origin}"
     assert run(f"{root}/a", host=root).result == [[200, "x"]]
 
@@ -199,9 +199,9 @@ def test_e18_a_guest_talks_to_nobody_without_a_trusted_certificate(untrusted: st
 
 def test_e19_nothing_is_kept_between_a_guests_requests(server: Any) -> None:
     """E19: a cookie that one answer sets is not sent with the next, in this call or another."""
-    _Handler.answers["/a"] = lambda h: h.plain(b"x", Set_Cookie="session=1")
+    Handler.answers["/a"] = lambda h: h.plain(b"x", Set_Cookie="session=1")
     root = f"http://{server.origin}"
     for _ in range(2):
         run(f"{root}/a", f"{root}/a", host=root)
-    assert len(_Handler.seen) == 4
-    assert all("cookie" not in headers for _, _, headers, _ in _Handler.seen)
+    assert len(Handler.seen) == 4
+    assert all("cookie" not in headers for _, _, headers, _ in Handler.seen)

@@ -83,6 +83,11 @@ def send(run_id: str, kind: str, key: str, **arguments: Any) -> dict[str, Any]:
     return records.load(run_id)
 
 
+def statuses(run_id: str) -> str:
+    """The run's status."""
+    return str(records.load(run_id)["status"])
+
+
 def wake(now: int | None = None) -> int:
     """Drive whatever is due."""
     return alarms.work()

@@ -10,6 +10,7 @@ import pytest
 from sandbox import abi, interrupts, slices
 from tests.sandbox.guests import call, trouble
 from tests.sandbox.test_interrupts import LONG, Started, way
+from tests.sandbox.test_processes import process
 
 __all__ = ["way"]
 MANY = 24
@@ -28,11 +29,23 @@ def all_long() -> None:
         time.sleep(0.01)
 
 
-def test_a_crowd_that_loops_leaves_short_calls_room(way: str) -> None:
-    """Beside two dozen loops short calls are answered, and an interruption reaches also the loops that rest."""
+def share(seconds: float) -> float:
+    """Of the processor time that this process gets meanwhile, the part of a thread of the host that computes."""
+    whole, own, ends = time.process_time(), time.thread_time(), time.monotonic() + seconds
+    while time.monotonic() < ends:
+        pass
+    return (time.thread_time() - own) / (time.process_time() - whole)
+
+
+def test_a_crowd_that_loops_leaves_the_host_and_short_calls_room(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside two dozen loops a thread of the host gets many times an equal share of the processors, short calls are
+    answered, and an interruption reaches also the loops that rest."""
+    # On every machine alike: two at a time may loop, so that a third is left for the host.
+    monkeypatch.setattr(slices, "_PROCESSORS", 2)
     many = crowd("many")
     all_long()
     time.sleep(0.3)
+    gotten = share(2)
     took = []
     for _ in range(15):
         began = time.monotonic()
@@ -44,6 +57,7 @@ def test_a_crowd_that_loops_leaves_short_calls_room(way: str) -> None:
     # Also those that were resting: they look at it every tenth of a second.
     assert max(one.ended_at for one in many) - asked_at < 1.0
     assert statistics.median(took) < 0.2, took
+    assert gotten > 3 / (MANY + 1), gotten
 
 
 def test_a_crowd_ends_by_its_deadline(way: str) -> None:
@@ -65,3 +79,22 @@ def test_as_many_as_processors_do_not_rest(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(interrupts, "_slow", set(range(100 * slices._PROCESSORS)))
     slices._rest(run)
     assert run.ends_at <= time.monotonic() < run.ends_at + 1
+
+
+def test_a_forked_child_is_no_crowd_by_its_parents_calls() -> None:
+    """The parent's long calls go on in the parent: a child that is forked meanwhile counts its own alone."""
+    assert process(
+        """
+from sandbox import interrupts
+others = [threading.Thread(target=loop, args=(1500, raw)) for _ in range(3)]
+for one in others: one.start()
+while interrupts.long_calls() < 3: time.sleep(0.01)
+reader, writer = os.pipe()
+if os.fork() == 0:
+    os.write(writer, json.dumps(interrupts.long_calls()).encode())
+    os._exit(0)
+counted = json.loads(os.read(reader, 1000))
+for one in others: one.join()
+print(json.dumps([counted, interrupts.long_calls()]))
+"""
+    ) == [0, 0]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -18,13 +17,13 @@ from sandbox.call import Call as SandboxCall
 from sandbox.capabilities.content import SOURCES, InvalidContent
 from sandbox.models import Invocation
 from tests.zelavis.plugs import ScriptedAdapter, serve
-from zelavis import hooks, identifiers
+from zelavis import hooks
 from zelavis.active import ActiveEntry
 from zelavis.adapters.base import Call, CallOutcome
 from zelavis.errors import HookInTransaction, HookRejected
 from zelavis.hooks import chain, events
-from zelavis.hooks.sources import models, schedules
-from zelavis.models import HookEvent, PluginEntry, Schedule
+from zelavis.hooks.sources import models
+from zelavis.models import HookEvent
 
 SAVE, READ = "content:beforeSave", {"content:read": {"reason": "r"}}
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -387,48 +386,3 @@ def test_a_plugins_write_is_checked_like_a_persons(page: FlatPage) -> None:
         "registrationRequired": False, "templateName": "",
     }  # fmt: skip
     assert [item["id"] for item in source.list(where={"url": "/made/"}, after=None, limit=5)] == [made]
-
-
-def test_a_schedule_fires_once_for_its_time(scripted: ScriptedAdapter) -> None:
-    """Two beats make one event; times missed while nothing ran are made up for once."""
-    serve("alpha", schedules=[{"name": "often", "cron": "*/5 * * * *"}])
-    serve("other", hooks=["cron"])
-    now = timezone.now()
-    Schedule.objects.create(
-        entry=PluginEntry.objects.get(name="alpha"), name="often", cron="*/5 * * * *", next_at=now - timedelta(hours=3)
-    )
-    assert schedules.tick(now=now) == 1
-    assert schedules.tick(now=now) == 0
-    event = HookEvent.objects.get()
-    assert json.loads(event.payload)["schedule"] == "often"
-    events.deliver(event.pk, now=timezone.now())
-    assert [(name, call.hook) for name, call in scripted.calls] == [("alpha", "cron")]
-    assert Schedule.objects.get().next_at > now
-
-
-def test_a_time_that_a_plugin_set_for_itself_reaches_it_with_its_data(scripted: ScriptedAdapter) -> None:
-    """ctx.schedule: one event for the plugin that set the time, and the row goes with it."""
-    from sandbox.capabilities.models import PluginWake
-
-    serve("alpha", capabilities={"schedule": {"reason": "r"}})
-    at_ms = int(timezone.now().timestamp() * 1000) - 5
-    PluginWake.objects.create(plugin="alpha", name="later", at_ms=at_ms, data='{"n": 1}')
-    assert schedules.wake() == 1
-    assert schedules.wake() == 0
-    assert json.loads(HookEvent.objects.get().payload)["data"] == {"n": 1}
-
-
-def test_the_same_moment_gives_the_same_derived_id() -> None:
-    """Ids drawn from the same parts and moment are one; other parts or moments are others."""
-    first = identifiers.derive("inv", "evt_1", "alpha", now_ms=5)
-    assert first == identifiers.derive("inv", "evt_1", "alpha", now_ms=5)
-    assert (
-        len(
-            {
-                first,
-                identifiers.derive("inv", "evt_1", "beta", now_ms=5),
-                identifiers.derive("inv", "evt_1alpha", "", now_ms=5),
-            }
-        )
-        == 3
-    )

@@ -250,7 +250,7 @@ def test_h13_a_quarantine_ends_a_hundred_calls_in_flight(tmp_path: Path, slots: 
 def test_running_calls_end_within_a_second_on_postgresql(
     postgresql_server: PostgreSQL, redis_server: Redis, tmp_path: Path
 ) -> None:
-    """Two web servers and a Celery worker on PostgreSQL: a block, then an uninstall, end the loops of all three."""
+    """With two web servers and a worker on PostgreSQL, a block, uninstall or quarantine ends the loops of all three."""
     cluster = Cluster(tmp_path, database=postgresql_server.database("kill"), broker=redis_server.url)
     try:
         cluster.worker("one", pool="threads")
@@ -271,5 +271,7 @@ def test_running_calls_end_within_a_second_on_postgresql(
             everywhere([first, second], save, kills(second, "block"))
             assert first.post("/api/plugins/looper/unblock", json={}).status_code == 200
             everywhere([first, second], save, kills(first, "uninstall"))
+            assert second.post("/api/plugins/looper/install", json={}).status_code == 200
+            everywhere([first, second], save, kills(second, "quarantine"))
     finally:
         cluster.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from django.db.models import Count, Q
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
@@ -19,11 +20,14 @@ _LATE = timedelta(minutes=1)
 def core(request: HttpRequest) -> list[Card]:
     """Activations at work, failed ones, plugins that are let rest, hook events that wait too long."""
     working = querysets.unfinished().count()
-    failed = PluginEntry.objects.filter(activation_state=PluginEntry.ActivationState.FAILED).count()
     resting = CircuitBreaker.objects.filter(opened_at__isnull=False).count()
-    blocked = PluginEntry.objects.exclude(blocked="").count()
-    staged = querysets.updates_staged().count()
-    waiting = querysets.updates_for_a_person().count()
+    entries = PluginEntry.objects.aggregate(
+        failed=Count("pk", filter=Q(activation_state=PluginEntry.ActivationState.FAILED)),
+        blocked=Count("pk", filter=~Q(blocked="")),
+        staged=Count("pk", filter=querysets.STAGED),
+        waiting=Count("pk", filter=querysets.FOR_A_PERSON),
+    )
+    failed, blocked, staged, waiting = (entries[name] for name in ("failed", "blocked", "staged", "waiting"))
     late = HookEvent.objects.filter(wake_at__lt=timezone.now() - _LATE).count()
     activations = reverse("admin:zelavis_activation_changelist")
     return [

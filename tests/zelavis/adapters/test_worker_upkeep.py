@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,25 +16,14 @@ from django.db import connection
 
 from tests.server import ROOT, environment, free_port
 from tests.zelavis.adapters.conftest import KEY, make_call, make_entry
-from tests.zelavis.adapters.test_plugin_worker import SOURCE, Worker, adapter, order
+from tests.zelavis.adapters.hosted import SOURCE, Worker, adapter, order, process, worker
 from zelavis import encryption, workers
 from zelavis.adapters import stopping
 from zelavis.adapters.base import CallOutcome
 from zelavis.models import DispatchWorker
 
+__all__ = ["process", "worker"]
 CRON = {"schedule": "s", "cron": "* * * * *", "scheduledAt": "2026-01-01T00:00:00Z"}
-
-
-@pytest.fixture(scope="module")
-def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
-    running = Worker(tmp_path_factory.mktemp("worker"))
-    yield running
-    running.stop()
-
-
-@pytest.fixture
-def worker(process: Worker, make_worker: Callable[..., DispatchWorker]) -> DispatchWorker:
-    return make_worker(f"http://127.0.0.1:{process.port}", takes_uploads=True)
 
 
 @pytest.mark.django_db(transaction=True)
