@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, TypeVar
 
-from django.db.models import F, Model, Q, QuerySet, Value
+from django.db.models import Case, F, Model, Q, QuerySet, Value, When
 from django.db.models.functions import Coalesce
 
 #: More keys than this are asked about while a list is walked, instead of looked up one by one.
@@ -24,10 +24,10 @@ def in_any(
     if len(few) <= FEW:
         condition = Q(**{f"{column}__in": few})
     else:
-        # An expression has no index of its own.
+        # What a CASE asks has no index, and no planner makes a join of it: the keys are read once and kept beside.
         asked = f"asked_{column}_{len(queryset.query.annotations)}"
-        queryset = queryset.alias(**{asked: Coalesce(F(column), Value(0))})
-        condition = Q(**{f"{asked}__in": keys})
+        queryset = queryset.alias(**{asked: Case(When(Q(**{f"{column}__in": keys}), then=1), default=0)})
+        condition = Q(**{asked: 1})
     if negated:
         condition = ~condition
     found: QuerySet[_M] = queryset.filter(condition | or_ if or_ is not None else condition)
