@@ -61,6 +61,10 @@ class Runtime:
         """
         program = self._programs.get(artifact.digest)
         if program is not None:
+            try:
+                self._programs.move_to_end(artifact.digest)
+            except KeyError:
+                pass  # another thread dropped it this moment: it still runs
             return program
         code = compiler.plugin_code(artifact, self.profile)
         over = self.javascript() if artifact.kind == "javascript" else None

@@ -98,3 +98,13 @@ def test_two_engines_are_never_mixed() -> None:
     assert counted.ok
     assert counted.fuel
     assert host.execute is not None
+
+
+def test_the_least_recently_used_program_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program that is called all the time stays loaded while others come and go."""
+    monkeypatch.setattr(runtime, "_runtimes", {})
+    monkeypatch.setattr(runtime, "MOST_PROGRAMS", 2)
+    often, *others = (javascript(f"() => {number}") for number in range(4))
+    for number, artifact in enumerate(others, 1):
+        assert (call(often).result, call(artifact).result) == (0, number)
+    assert list(runtime.runtime()._programs) == [often.digest, others[-1].digest]

@@ -10,7 +10,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
 
-from marketplace.models import Install, Plugin, UpdatePolicy
+from marketplace.models import Install, Plugin, PublisherKey, Release, UpdatePolicy
 from tests.zelavis.releases import MODULE, approved
 from zelavis import activation, registry
 from zelavis.activation import automatic
@@ -79,6 +79,22 @@ def test_a_new_owner_needs_consent_first(installed: Path) -> None:
     approved(installed, version="1.1.0")
     Plugin.objects.update(ownership=2, transferred_at=timezone.now())
     assert later() == []
+
+
+def test_an_unsigned_version_is_no_update_of_a_signed_one(installed: Path) -> None:
+    """Where the version that serves is signed by its publisher and the next is not, it waits and says why."""
+    UpdatePolicy.objects.create(plugin=None, automatic=True, cooldown_hours=0)
+    unsigned = approved(installed, version="1.1.0")
+    # A publisher who signs cannot send anything unsigned; one that a plugin went to may.
+    key = PublisherKey.objects.create(publisher=unsigned.publisher, key_id="0" * 16, public_key="x")
+    Release.objects.filter(version="1.0.0").update(signed_by=key)
+    assert later() == []
+    entry = registry.get("counter")
+    assert (str(entry.serving), entry.update_wait, entry.update_version) == ("counter@1.0.0", "signature", "1.1.0")
+    assert entry.update_waits == "The installed release is signed by its publisher and this one is not."
+    Release.objects.filter(version="1.1.0").update(signed_by=key)
+    assert later() == ["active"]
+    assert registry.get("counter").update_wait == ""
 
 
 def test_g11_after_a_change_of_hands_every_update_asks_again(installed: Path) -> None:
