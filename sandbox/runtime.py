@@ -6,6 +6,7 @@ exist in a child. At a fork everything here is dropped and made again when it is
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
 import logging
 import os
@@ -61,10 +62,9 @@ class Runtime:
         """
         program = self._programs.get(artifact.digest)
         if program is not None:
-            try:
+            # Dropped by another thread this moment, it still runs.
+            with contextlib.suppress(KeyError):
                 self._programs.move_to_end(artifact.digest)
-            except KeyError:
-                pass  # another thread dropped it this moment: it still runs
             return program
         code = compiler.plugin_code(artifact, self.profile)
         over = self.javascript() if artifact.kind == "javascript" else None
