@@ -45,6 +45,20 @@ def explain(capability: str, quantities: Mapping[str, Any]) -> str:
     return known.explain(quantities) if known else "This server does not know this capability."
 
 
+def told(grants: Grants) -> list[dict[str, Any]]:
+    """What is asked for, for people: name, risk, reason, quantities, and in words what that means."""
+    return [
+        {
+            "name": name,
+            "risk": risk(name, asked),
+            "reason": asked.get("reason", ""),
+            "quantities": {part: value for part, value in asked.items() if part != "reason"},
+            "words": explain(name, asked),
+        }
+        for name, asked in grants.items()
+    ]
+
+
 def delta(before: Grants | None, after: Grants) -> dict[str, Any]:
     """What changes from one set of grants to another.
 

@@ -78,15 +78,8 @@ def _base(release: Release) -> Release | None:
 def _capabilities(release: Release, base: Release | None) -> list[dict[str, Any]]:
     before = base.capabilities if base else {}
     return [
-        {
-            "name": name,
-            "risk": capabilities.risk(name, asked),
-            "reason": asked.get("reason", ""),
-            "quantities": {key: value for key, value in asked.items() if key != "reason"},
-            "words": capabilities.explain(name, asked),
-            "new": base is not None and name not in before,
-        }
-        for name, asked in release.capabilities.items()
+        {**row, "new": base is not None and row["name"] not in before}
+        for row in capabilities.told(release.capabilities)
     ]
 
 

@@ -103,13 +103,13 @@ class ReleaseShape(ReleaseSummary):
         """What it asks for."""
         return [
             {
-                "capability": name,
-                "risk": capabilities.risk(name, asked),
-                "reason": asked.get("reason", ""),
-                "quantities": {key: value for key, value in asked.items() if key != "reason"},
-                "text": capabilities.explain(name, asked),
+                "capability": row["name"],
+                "risk": row["risk"],
+                "reason": row["reason"],
+                "quantities": row["quantities"],
+                "text": row["words"],
             }
-            for name, asked in release.capabilities.items()
+            for row in capabilities.told(release.capabilities)
         ]
 
 

@@ -101,15 +101,7 @@ def _release(request: HttpRequest, row: Plugin, shown: Release) -> HttpResponse:
         "plugin": row,
         "release": shown,
         "manifest": shown.manifest,
-        "capabilities": [
-            {
-                "name": name,
-                "risk": capabilities.risk(name, asked),
-                "reason": asked.get("reason", ""),
-                "text": capabilities.explain(name, asked),
-            }
-            for name, asked in shown.capabilities.items()
-        ],
+        "capabilities": capabilities.told(shown.capabilities),
         "readme": readmes.render(shown.readme) if shown.readme else "",
         "changelog": readmes.render(shown.changelog) if shown.changelog else "",
         "releases": releases.only("version", "approved_at", "state", "plugin")[:20],

@@ -113,7 +113,11 @@ class InvocationAdmin(RecordAdmin):
             "figures": figures,
             "durations": chart.lines(
                 "Duration by hour",
-                [("p50", [hour.p50 for hour in hours]), ("p95", [hour.p95 for hour in hours])],
+                [hour.label for hour in hours],
+                [
+                    ("p50", [hour.p50 if hour.calls else None for hour in hours]),
+                    ("p95", [hour.p95 if hour.calls else None for hour in hours]),
+                ],
                 unit="ms",
             ),
             "calls": [(hour.label, hour.calls) for hour in hours],

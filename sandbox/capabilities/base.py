@@ -41,6 +41,19 @@ COMMON_QUANTITIES: dict[str, Any] = {
 }
 
 
+def amount(value: Any) -> str:
+    """A count for people to read: ``100,000``. What is no number stays as it is."""
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+
+
+def size(value: Any) -> str:
+    """A count of bytes for people to read: ``900 bytes``, ``64 KiB``, ``1.5 MiB``."""
+    for unit, name in ((1 << 20, "MiB"), (1 << 10, "KiB")):
+        if isinstance(value, int) and value >= unit:
+            return f"{value / unit:,.1f}".removesuffix(".0") + f" {name}"
+    return f"{amount(value)} bytes"
+
+
 _NO_CEILINGS: Mapping[str, Any] = {}
 
 
@@ -198,10 +211,10 @@ class Capability:
         """The grant in words, for the page where a person consents: the risk and every quantity."""
         numbers = []
         calls = grant.get("callsPerInvocation", self.default_calls)
-        numbers.append(f"at most {calls} calls each time it runs")
+        numbers.append(f"at most {amount(calls)} calls each time it runs")
         hourly = grant.get("callsPerHour", self.default_hourly)
         if hourly is not None:
-            numbers.append(f"{hourly} an hour")
+            numbers.append(f"{amount(hourly)} an hour")
         numbers += self.explain_quantities(grant)
         return f"{self.risk} Limits: {', '.join(numbers)}."
 

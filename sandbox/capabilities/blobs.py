@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from sandbox.capabilities import arguments
 from sandbox.capabilities.backends.protocol import Blob
-from sandbox.capabilities.base import Capability, Context, Handler, Operation
+from sandbox.capabilities.base import Capability, Context, Handler, Operation, amount, size
 from sandbox.capabilities.faults import Refused
 
 #: Largest file: base64 has to fit through a call's host bytes.
@@ -171,4 +171,7 @@ class Blobs(Capability):
     }
 
     def explain_quantities(self, grant: Any) -> list[str]:
-        return [f"{grant.get('blobs', DEFAULT_COUNT)} files", f"{grant.get('bytes', DEFAULT_BYTES)} stored bytes"]
+        return [
+            f"{amount(grant.get('blobs', DEFAULT_COUNT))} files",
+            f"{size(grant.get('bytes', DEFAULT_BYTES))} stored",
+        ]

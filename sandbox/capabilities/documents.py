@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from sandbox.capabilities import arguments, queries, wire
-from sandbox.capabilities.base import Capability, Context, Handler, Operation
+from sandbox.capabilities.base import Capability, Context, Handler, Operation, amount, size
 from sandbox.capabilities.faults import Fault, Refused
 
 MAX_DOCUMENT = 131_072
@@ -214,6 +214,6 @@ class Documents(Capability):
 
     def explain_quantities(self, grant: Any) -> list[str]:
         return [
-            f"{grant.get('documents', DEFAULT_COUNT)} documents",
-            f"{grant.get('bytes', DEFAULT_BYTES)} stored bytes",
+            f"{amount(grant.get('documents', DEFAULT_COUNT))} documents",
+            f"{size(grant.get('bytes', DEFAULT_BYTES))} stored",
         ]

@@ -13,7 +13,7 @@ from django.core.validators import validate_email
 
 from sandbox.capabilities import arguments
 from sandbox.capabilities.backends.protocol import Message
-from sandbox.capabilities.base import Capability, Context, Handler, Operation
+from sandbox.capabilities.base import Capability, Context, Handler, Operation, amount
 from sandbox.capabilities.faults import Fault
 
 MAX_BODY = 100_000
@@ -92,4 +92,4 @@ class EmailSend(Capability):
     }
 
     def explain_quantities(self, grant: Any) -> list[str]:
-        return [f"{grant.get('perDomainPerHour', DEFAULT_PER_DOMAIN)} an hour to one domain"]
+        return [f"{amount(grant.get('perDomainPerHour', DEFAULT_PER_DOMAIN))} an hour to one domain"]

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from sandbox.capabilities import arguments, wire
 from sandbox.capabilities.backends.protocol import ANYTHING, Entry, ValueChange
-from sandbox.capabilities.base import Capability, Context, Handler, Operation
+from sandbox.capabilities.base import Capability, Context, Handler, Operation, amount, size
 from sandbox.capabilities.faults import Fault, Refused
 
 #: Largest value, in bytes of JSON.
@@ -302,6 +302,6 @@ class Kv(Capability):
 
     def explain_quantities(self, grant: Any) -> list[str]:
         return [
-            f"{grant.get('bytes', DEFAULT_BYTES)} stored bytes",
-            f"{grant.get('keys', DEFAULT_KEYS)} stored keys",
+            f"{size(grant.get('bytes', DEFAULT_BYTES))} stored",
+            f"{amount(grant.get('keys', DEFAULT_KEYS))} keys",
         ]

@@ -10,7 +10,7 @@ import time
 from typing import Any, ClassVar
 
 from sandbox.capabilities import arguments, wire
-from sandbox.capabilities.base import Capability, Context, Handler, Operation
+from sandbox.capabilities.base import Capability, Context, Handler, Operation, amount, size
 from sandbox.capabilities.faults import Fault, Refused
 
 MAX_VALUE = 131_072
@@ -131,4 +131,7 @@ class Object(Capability):
     }
 
     def explain_quantities(self, grant: Any) -> list[str]:
-        return [f"{grant.get('keys', DEFAULT_KEYS)} records", f"{grant.get('bytes', DEFAULT_BYTES)} stored bytes"]
+        return [
+            f"{amount(grant.get('keys', DEFAULT_KEYS))} records",
+            f"{size(grant.get('bytes', DEFAULT_BYTES))} stored",
+        ]

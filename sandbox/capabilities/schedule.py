@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from sandbox.capabilities import arguments, wire
 from sandbox.capabilities.backends.protocol import Wake
-from sandbox.capabilities.base import Capability, Context, Handler, Operation
+from sandbox.capabilities.base import Capability, Context, Handler, Operation, amount
 from sandbox.capabilities.faults import Fault, Refused
 
 #: Nearest and furthest wake time, in milliseconds from now.
@@ -119,4 +119,4 @@ class Schedule(Capability):
     }
 
     def explain_quantities(self, grant: Any) -> list[str]:
-        return [f"{grant.get('wakes', DEFAULT_WAKES)} wake times"]
+        return [f"{amount(grant.get('wakes', DEFAULT_WAKES))} wake times"]

@@ -41,9 +41,10 @@ def hidden(answer: Any) -> dict[str, str]:
 
 def test_installing_goes_over_the_consent_page(browser: Client, tmp_path: Path) -> None:
     """The page shows what, how much and why; looking at it changes nothing; agreeing installs exactly that."""
-    approved(tmp_path, capabilities={"kv": {"reason": "Keeps <b>counts</b>.", "callsPerInvocation": 7}})
+    approved(tmp_path, capabilities={"kv": {"reason": "Keeps <b>counts</b>.", "callsPerInvocation": 7, "bytes": 1536}})
     page = browser.get("/admin/zelavis/pluginentry/install/counter/")
-    assert "kv callsPerInvocation: 7 Keeps <b>counts</b>." in text(page)
+    words = "Limits: at most 7 calls each time it runs, 1.5 KiB stored, 1,000 keys."
+    assert f"{words} “Keeps <b>counts</b>.”" in text(page)
     assert "<b>counts</b>" not in page.content.decode()
     assert not Activation.objects.exists()
     answer = browser.post("/admin/zelavis/pluginentry/install/counter/", {**hidden(page), "reason": "r"}, follow=True)
@@ -52,6 +53,7 @@ def test_installing_goes_over_the_consent_page(browser: Client, tmp_path: Path) 
         assert step in shown
     assert "The plugin counter@1.0.0 serves." in shown
     entry = registry.get("counter")
+    assert words in text(browser.get(f"/admin/zelavis/pluginentry/{entry.pk}/change/"))
     assert entry.serving is not None
     assert entry.serving.consented_by == "user:ann"
     assert AuditEvent.objects.get(action="plugin.install").reason == "r"
@@ -172,6 +174,9 @@ def test_settings_are_a_form_and_hidden_ones_stay(browser: Client, scripted: Scr
         "key": "hidden!", "colour": "green", "most": 7, "share": 0.5, "on": False, "names": ["a", "b"],
         "about": "one\r\ntwo",
     }  # fmt: skip
+    shown = text(browser.get(f"/admin/zelavis/pluginentry/{registry.get('alpha').pk}/change/"))
+    for one in ("Key <b> stored, never shown", "colour green", "most 7", "on no", "names a b"):
+        assert one in shown
     assert "is required" in text(browser.post(url, {**sent, "clear-key": "on"}))
     browser.post(url, {"setting-key": "new"})
     assert registry.active_entry("alpha").settings == {"key": "new"}  # type: ignore[union-attr]
@@ -209,11 +214,14 @@ def test_hooks_breakers_adapters_and_home(browser: Client, scripted: ScriptedAda
     for _ in range(5):
         hooks.fire("content:afterSave", PAGE)
     assert "alpha 1.0.0 by scripted" in text(browser.get("/admin/zelavis/hookevent/catalogue/"))
-    assert "Resting plugins 1" in text(browser.get("/admin/"))
+    home = text(browser.get("/admin/"))
+    # What alarms comes before what is calm.
+    assert home.index("Resting plugins 1") < home.index("Activating 0")
     assert "isolate-per-call" in text(browser.get("/admin/zelavis/dispatchnamespace/adapters/"))
     breaker = CircuitBreaker.objects.get()
     browser.post("/admin/zelavis/circuitbreaker/", {"action": "reset", "_selected_action": [breaker.pk]})
     assert not CircuitBreaker.objects.exists()
+    assert "What needs you Nothing." in text(browser.get("/admin/"))
 
 
 def test_a_workers_secret_goes_in_and_never_comes_out(browser: Client) -> None:

@@ -13,7 +13,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.safestring import SafeString
 
-from marketplace import rollouts, settings_schema
+from marketplace import capabilities, rollouts, settings_schema
 from marketplace.models import Plugin, UpdatePolicy
 from sandbox.errors import SandboxError
 from zelavis import activation, active, audit, carry, registry
@@ -73,7 +73,8 @@ class PluginEntryAdmin(ReadOnlyAdmin):
             "subtitle": None,
             "entry": entry,
             "surface": surface,
-            "grants": json.loads(entry.serving.grants) if entry.serving else {},
+            "grants": capabilities.told(json.loads(entry.serving.grants)) if entry.serving else [],
+            "settings_rows": settings_form.rows(entry),
             "settings_shown": masked(entry),
             "attempts": attempts,
             "failed": attempts[0] if attempts and attempts[0].state == Activation.State.FAILED else None,
@@ -135,13 +136,8 @@ class PluginEntryAdmin(ReadOnlyAdmin):
             "serving": serving,
             "adapter": adapter,
             "capabilities": [
-                {
-                    "name": capability,
-                    "reason": grant.get("reason", ""),
-                    "quantities": {part: value for part, value in grant.items() if part != "reason"},
-                    "new": any(line.startswith(f"{capability}:") for line in added),
-                }
-                for capability, grant in target.capabilities.items()
+                {**row, "new": any(line.startswith(f"{row['name']}:") for line in added)}
+                for row in capabilities.told(target.capabilities)
             ],
             "added": added,
             "consent": consents.digest(target),

@@ -49,8 +49,10 @@ class ZelavisAdminSite(admin.AdminSite):
     def index(self, request: HttpRequest, extra_context: dict[str, object] | None = None) -> TemplateResponse:
         from zelavis.models import AuditEvent, Heartbeat
 
+        cards = [card for provider in CARDS for card in provider(request)]
         context: dict[str, object] = {
-            "cards": [card for provider in CARDS for card in provider(request)],
+            "pressing": [card for tone in ("alarm", "notice") for card in cards if card.tone == tone],
+            "calm": [card for card in cards if card.tone == "calm"],
             "audit_events": AuditEvent.objects.all()[:10],
             "heartbeats": Heartbeat.objects.order_by("name"),
             **(extra_context or {}),

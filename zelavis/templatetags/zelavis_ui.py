@@ -76,11 +76,13 @@ def _distance(seconds: float) -> str:
 
 @register.filter
 def milliseconds(value: float | None) -> str:
-    """A duration: ``0.42 ms``, ``12 ms``, ``3.1 s``."""
+    """A duration: ``0.42 ms``, ``12 ms``, ``3.1 s``. Of whole milliseconds no parts are known."""
     if value is None:
         return "–"
     if value >= 1000:
         return f"{value / 1000:.1f} s"
+    if isinstance(value, int):
+        return f"{value} ms" if value else "< 1 ms"
     if value < 0.005:
         return "< 0.01 ms"
     return f"{value:.2f} ms" if value < 10 else f"{value:.0f} ms"
@@ -117,7 +119,7 @@ def bars(points: Sequence[tuple[str, float]], title: str = "", unit: str = "") -
     if not points:
         return mark_safe('<p class="zl-empty">Nothing to draw yet.</p>')
     width, height, gap = 640, 120, 4
-    top = max(value for _, value in points) or 1
+    top = max(value for _, value in points)
     step = width / len(points)
     drawn = format_html_join(
         "",
@@ -125,9 +127,9 @@ def bars(points: Sequence[tuple[str, float]], title: str = "", unit: str = "") -
         (
             (
                 f"{index * step + gap / 2:.1f}",
-                f"{height - max(value / top * height, 1):.1f}",
+                f"{height - max(value / (top or 1) * height, 1):.1f}",
                 f"{max(step - gap, 1):.1f}",
-                f"{max(value / top * height, 1):.1f}",
+                f"{max(value / (top or 1) * height, 1):.1f}",
                 label,
                 f"{value:g}",
                 unit,
@@ -139,16 +141,18 @@ def bars(points: Sequence[tuple[str, float]], title: str = "", unit: str = "") -
         "", "<tr><th scope='row'>{}</th><td>{}{}</td></tr>", ((a, f"{b:g}", unit) for a, b in points)
     )
     return format_html(
-        '<figure class="zl-chart"><figcaption>{} <span class="quiet">(highest: {}{})</span></figcaption>'
+        '<figure class="zl-chart"><figcaption>{} <span class="quiet">({})</span></figcaption>'
         '<svg viewBox="0 0 {} {}" role="img" aria-label="{}" preserveAspectRatio="none">{}</svg>'
+        '<p class="zl-axis" aria-hidden="true"><span>{}</span><span>{}</span></p>'
         '<table class="visually-hidden"><caption>{}</caption>{}</table></figure>',
         title,
-        f"{top:g}",
-        unit,
+        f"highest: {top:g}{unit}" if top else "none",
         width,
         height,
         title or "Bar chart",
         drawn,
+        points[0][0],
+        points[-1][0],
         title,
         rows,
     )

@@ -69,9 +69,9 @@ def test_wrong_entries_are_refused(name: str, entry: dict[str, Any]) -> None:
 def test_consent_names_every_quantity() -> None:
     """The words a person consents to hold the risk, the hosts and every number of the grant."""
     text = registry.get("http").explain(  # type: ignore[union-attr]
-        {"reason": "r", "hosts": ["api.example.com"], "callsPerInvocation": 3, "callsPerHour": 77}
+        {"reason": "r", "hosts": ["api.example.com"], "callsPerInvocation": 3, "callsPerHour": 7777}
     )
-    for part in ("Sends data", "api.example.com", "3 calls", "77 an hour"):
+    for part in ("Sends data", "api.example.com", "3 calls", "7,777 an hour"):
         assert part in text
     for capability in registry.all_capabilities():
         assert capability.explain({"reason": "r"}).startswith(capability.risk)
