@@ -27,6 +27,12 @@ def _no_outside() -> Iterator[None]:
     socket.socket.connect = _only_loopback  # type: ignore[method-assign]
     yield
     socket.socket.connect = _connect  # type: ignore[method-assign]
+    from runs.dispatchers import http as tenants
+    from zelavis.adapters import http as workers
+
+    # Connections that are kept for the next request, which will not come.
+    workers.close()
+    tenants.close()
 
 
 @pytest.fixture(autouse=True, scope="session")

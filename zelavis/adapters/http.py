@@ -7,6 +7,7 @@ network backend here gives every read what is left of the exchange instead.
 from __future__ import annotations
 
 import json
+import os
 import threading
 import time
 from collections.abc import Iterable
@@ -107,6 +108,24 @@ def _connections() -> httpcore.ConnectionPool:
                 network_backend=_Backend(), max_connections=64, max_keepalive_connections=16, keepalive_expiry=20
             )
         return _pool
+
+
+def close() -> None:
+    """Close the kept connections."""
+    global _pool
+    with _lock:
+        kept, _pool = _pool, None
+    if kept is not None:
+        kept.close()
+
+
+def _after_fork() -> None:
+    global _pool, _lock
+    # The parent's connections are the parent's: two processes on one would read each other's answers.
+    _pool, _lock = None, threading.Lock()
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 def encode(document: Any) -> bytes:
