@@ -29,7 +29,14 @@ SHARED = {
     ),
 }
 #: What the shared nouns themselves may use of ours.
-BELOW_SHARED = SHARED | {"zelavis.models", "zelavis.tokens", "zelavis.celery", "zelavis.api.schema"}
+BELOW_SHARED = SHARED | {
+    "zelavis.models",
+    "zelavis.tokens",
+    "zelavis.celery",
+    "zelavis.api.schema",
+    # Imports the errors alone.
+    "zelavis.encryption",
+}
 ALLOWED = {
     "sandbox": {"sandbox"},
     "marketplace": {"marketplace", "sandbox"},

@@ -240,6 +240,7 @@ def test_a_failed_attempt_is_kept_under_its_key(api: APIClient, scripted: Script
             "/api/plugins/counter/install", {"adapter": "scripted"}, format="json", HTTP_IDEMPOTENCY_KEY="k"
         )
         assert answer.status_code == 422
+        assert answer["Content-Type"] == "application/problem+json"
     assert Activation.objects.count() == 1
 
 

@@ -10,7 +10,7 @@ from rest_framework.test import APIClient
 
 from tests.zelavis.plugs import serve
 from zelavis import signing, tokens, workers
-from zelavis.models import AuditEvent, DispatchWorker
+from zelavis.models import AuditEvent, DispatchWorker, IdempotencyKey
 
 pytestmark = pytest.mark.django_db
 SECRET = "a secret of the tests, long enough"
@@ -107,6 +107,21 @@ def test_a_secret_is_changed_in_two_steps(edge: APIClient) -> None:
     own = post(edge, f"{WORKERS}/one/rotate", secret="another one of the tests").json()
     assert own["secret"] is None
     assert post(edge, f"{WORKERS}/one/rotate", secret="short").status_code == 400
+
+
+def test_a_drawn_secret_that_is_told_again_is_kept_sealed(edge: APIClient, settings: Any) -> None:
+    """Under an Idempotency-Key the answer comes once more, and no row of the database holds the secret as it is."""
+    first = edge.post(f"{WORKERS}/one/rotate", {}, format="json", HTTP_IDEMPOTENCY_KEY="k").json()
+    again = edge.post(f"{WORKERS}/one/rotate", {}, format="json", HTTP_IDEMPOTENCY_KEY="k")
+    assert (again.status_code, again["Idempotency-Replayed"], again.json()) == (200, "true", first)
+    assert first["secret"].startswith("whsec_")
+    row = IdempotencyKey.objects.get(key="k")
+    assert row.body
+    assert "whsec_" not in row.body
+    assert "secret" not in row.body
+    settings.SECRET_KEY = "another key of this installation"
+    lost = edge.post(f"{WORKERS}/one/rotate", {}, format="json", HTTP_IDEMPOTENCY_KEY="k")
+    assert (lost.status_code, lost.json()["error"]) == (409, "secret_unreadable")
 
 
 def test_scopes_are_asked_for(edge: APIClient) -> None:

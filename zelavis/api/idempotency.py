@@ -20,6 +20,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from zelavis import encryption
+from zelavis.api import problems
 from zelavis.errors import Conflict, IdempotencyMismatch, InvalidRequest
 from zelavis.models import ApiToken, IdempotencyKey
 
@@ -59,7 +61,12 @@ class Idempotent(APIView):
     def handle_exception(self, exc: Exception) -> Response:
         if isinstance(exc, _Kept):
             row = exc.row
-            kept = Response(json.loads(row.body) if row.body else None, status=row.status)
+            refused = (row.status or 0) >= status.HTTP_400_BAD_REQUEST
+            kept = Response(
+                json.loads(_opened(row.body)) if row.body else None,
+                status=row.status,
+                content_type=problems.CONTENT_TYPE if refused else None,
+            )
             for name, value in json.loads(row.headers).items():
                 kept[name] = value
             kept["Idempotency-Replayed"] = "true"
@@ -104,6 +111,16 @@ def _begin(request: Request, key: str) -> IdempotencyKey:
     raise _Kept(row)
 
 
+def _opened(body: str) -> str:
+    try:
+        return encryption.unseal(body)
+    except encryption.SecretUnreadable:
+        raise encryption.SecretUnreadable(
+            "The answer kept under this Idempotency-Key cannot be read with the present ZELAVIS_SECRET_KEY; "
+            "what it tells of was done. Use a new key for a new request."
+        ) from None
+
+
 def _end(row: IdempotencyKey, answer: Response) -> None:
     # 422 with an activation is an attempt that was made and failed: it happened, and must not happen twice.
     done = answer.status_code < status.HTTP_400_BAD_REQUEST or (
@@ -112,7 +129,8 @@ def _end(row: IdempotencyKey, answer: Response) -> None:
     if not done:
         IdempotencyKey.objects.filter(pk=row.pk, status=None).delete()
         return
-    body = "" if answer.data is None else JSONRenderer().render(answer.data).decode()
+    # Sealed: an answer may hold a secret that was drawn for it and is told to its caller alone.
+    body = "" if answer.data is None else encryption.seal(JSONRenderer().render(answer.data).decode())
     headers = {name: answer[name] for name in _HEADERS if answer.has_header(name)}
     IdempotencyKey.objects.filter(pk=row.pk).update(
         status=answer.status_code, body=body, headers=json.dumps(headers), expires_at=timezone.now() + KEEP

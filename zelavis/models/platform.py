@@ -86,6 +86,7 @@ class IdempotencyKey(models.Model):
     fingerprint = models.CharField(max_length=64)
     #: Status of the kept answer; ``None`` while the first request is at work.
     status = models.PositiveSmallIntegerField(null=True)
+    #: Sealed (``zelavis.encryption``): an answer may hold a secret that is shown once.
     body = models.TextField(blank=True)
     #: JSON object of the answer's headers worth keeping (``Location``, ``ETag``).
     headers = models.TextField(default="{}")
