@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -41,3 +43,15 @@ def test_a_cursor_is_one_that_was_given_out(api: Any) -> None:
     """A made-up cursor is a bad request: the list itself is there."""
     answer = api.get("/api/activations", {"cursor": "nonsense"})
     assert (answer.status_code, answer.json()["error"]) == (400, "invalid_request")
+
+
+@pytest.mark.parametrize(
+    "position", ["", "abc", "2026-13-45 00:00:00+00:00", "2026-01-01 00:00:00", "0001-01-01 00:00:00+14:00"]
+)
+def test_a_cursor_without_a_time_is_none_that_was_given_out(api: Any, position: str) -> None:
+    """A cursor of the right make that names no moment a row can have is a bad request in every list, not a fault."""
+    for turned in ("", "r=1&"):
+        cursor = base64.b64encode(f"{turned}p={quote(position, safe='')}".encode()).decode()
+        for path in ("/api/activations", "/api/invocations", "/api/hooks/events", "/api/updates"):
+            answer = api.get(path, {"cursor": cursor})
+            assert (answer.status_code, answer.json()["error"]) == (400, "invalid_request"), path

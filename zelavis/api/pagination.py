@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import UTC
 from typing import Any
 
+from django.utils.dateparse import parse_datetime
 from rest_framework.exceptions import NotFound
 from rest_framework.pagination import CursorPagination
 from rest_framework.request import Request
@@ -13,6 +15,15 @@ from zelavis.errors import InvalidRequest
 
 #: How the description names them.
 LIMIT = {"type": "integer", "minimum": 1, "maximum": 200, "default": 50}
+
+
+def _is_moment(position: str) -> bool:
+    """Whether a cursor's position is a time that a row can have; a query with any other fails."""
+    try:
+        moment = parse_datetime(position)
+        return moment is not None and moment.tzinfo is not None and moment.astimezone(UTC) is not None
+    except (ValueError, OverflowError):
+        return False
 
 
 class NewestFirst(CursorPagination):
@@ -31,9 +42,12 @@ class NewestFirst(CursorPagination):
 
     def decode_cursor(self, request: Request) -> Any:
         try:
-            return super().decode_cursor(request)
+            cursor = super().decode_cursor(request)
         except NotFound:
             raise InvalidRequest("The cursor is none that this list gave out.") from None
+        if cursor is not None and cursor.position is not None and not _is_moment(str(cursor.position)):
+            raise InvalidRequest("The cursor is none that this list gave out.")
+        return cursor
 
     def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:
         return [
