@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from tests.zelavis.plugs import ScriptedAdapter, serve
@@ -206,6 +207,29 @@ def test_a_trial_that_fails_doubles_the_rest(scripted: ScriptedAdapter) -> None:
     hooks.fire("content:afterSave", PAGE, now=later)
     breaker = CircuitBreaker.objects.get(plugin="alpha")
     assert breaker.retry_at == later + 2 * breakers.REST
+
+
+def test_calls_that_began_before_the_breaker_opened_do_not_lengthen_the_rest() -> None:
+    """Twenty calls at once that all fail are one reason to rest: the first rest is as long as after five."""
+    now = timezone.now()
+    for _ in range(20):
+        breakers.record("alpha", "trap", "boom", breaker=None, now=now)
+    breaker = CircuitBreaker.objects.get(plugin="alpha")
+    assert (breaker.trips, breaker.retry_at, breaker.failures) == (1, now + breakers.REST, 20)
+
+
+def test_a_breaker_that_is_reset_while_a_failure_is_counted_stays_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An update or an operator clears the record between two statements; the failing call is still answered."""
+    counted = QuerySet.update
+
+    def then_reset(rows: Any, **changes: Any) -> int:
+        found = counted(rows, **changes)
+        CircuitBreaker.objects.all().delete()
+        return found
+
+    monkeypatch.setattr(QuerySet, "update", then_reset)
+    assert breakers.record("alpha", "trap", "boom", breaker=None, now=timezone.now()) is None
+    assert not CircuitBreaker.objects.exists()
 
 
 def test_saying_no_and_our_own_faults_open_no_breaker(scripted: ScriptedAdapter) -> None:

@@ -49,17 +49,18 @@ def record(
     CircuitBreaker.objects.filter(pk=row.pk).update(
         failures=F("failures") + 1, last_status=status, last_message=message[:2000], last_failed_at=now
     )
-    row.refresh_from_db()
-    if row.failures >= THRESHOLD:
-        rest = min(LONGEST_REST, REST * 2 ** min(row.trips, 10))
-        if row.opened_at is None:
-            CircuitBreaker.objects.filter(pk=row.pk, opened_at=None).update(
-                opened_at=now, retry_at=now + rest, trips=F("trips") + 1
-            )
-        else:
-            CircuitBreaker.objects.filter(pk=row.pk).update(retry_at=now + rest, trips=F("trips") + 1)
-        row.refresh_from_db()
-    return row
+    # Asked anew each time and not refreshed: an update or an operator may clear the record at any moment.
+    found = CircuitBreaker.objects.filter(pk=row.pk)
+    present = found.first()
+    if present is None or present.failures < THRESHOLD:
+        return present
+    rest = min(LONGEST_REST, REST * 2 ** min(present.trips, 10))
+    if present.opened_at is None:
+        found.filter(opened_at=None).update(opened_at=now, retry_at=now + rest, trips=F("trips") + 1)
+    elif breaker is not None and breaker.opened_at is not None:
+        # Only the trial's failure makes the rest longer, not that of a call that began before the breaker opened.
+        found.update(retry_at=now + rest, trips=F("trips") + 1)
+    return found.first()
 
 
 def reset(plugin: str, *, actor: str) -> bool:
