@@ -108,10 +108,11 @@ def read_call(reply: Reply, *, call_id: str) -> CallOutcome:
             http_status=reply.status,
         )
     body = json_object(reply)
-    error = body.get("error")
+    error, status = body.get("error"), body.get("status")
     shapes = (
         body.get("id") == call_id
-        and body.get("status") in CALL_STATUSES
+        and isinstance(status, str)
+        and status in CALL_STATUSES
         and (error is None or (isinstance(error, dict) and all(isinstance(part, str) for part in error.values())))
         and all(_is_count(body.get(member, 0)) for member in ("durationMs", "memoryBytes", "hostCalls"))
     )

@@ -102,6 +102,15 @@ class Handler(socketserver.BaseRequestHandler):
         self.answer(200, b'{"id":"inv_other","status":"ok","result":1}')
 
     # --- wrong shapes ---
+    def do_odd_status(self) -> None:
+        asked = json.loads(self.body)
+        self.answer(200, json.dumps({"id": asked["id"], "status": ["ok"], "result": None, "error": None}).encode())
+
+    def do_far_time(self) -> None:
+        """Signed for a time that has more digits than Python reads as a number."""
+        body = self.active()
+        self.answer(200, body, sign=False, **{**self.signed(body), "webhook-timestamp": "9" * 5000})
+
     def do_status(self) -> None:
         self.answer(int(json.loads(self.body)["specifier"]), b'{"status":"active","message":"said so"}')
 

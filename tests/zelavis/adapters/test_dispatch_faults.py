@@ -273,6 +273,8 @@ def test_a_call_brings_the_workers_outcome(faulty: str, make_worker: Make) -> No
         ("huge", "bad_answer", "worker_answer_too_large"),
         ("forged", "bad_answer", "worker_bad_signature"),
         ("replayed", "bad_answer", "worker_bad_signature"),
+        ("far-time", "bad_answer", "worker_bad_signature"),
+        ("odd-status", "bad_answer", "worker_bad_answer"),
         ("nowhere", "unreachable", "worker_not_found"),
         ("silent", "unreachable", "worker_timeout"),
         ("truncated", "unreachable", "worker_bad_answer"),
