@@ -6,6 +6,7 @@ import base64
 import binascii
 import json
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from django.core.cache import cache
@@ -15,12 +16,14 @@ from django.db.models import Count, Max, Q, QuerySet
 from marketplace.listings import words
 from marketplace.lookups import in_any
 from marketplace.models import Plugin, PluginCapability, PluginKeyword, SearchTerm
+from zelavis.api.parsers import loads
 from zelavis.errors import InvalidRequest
 
 #: How many matches are ranked by how well they match; of more, the most downloaded come first.
 RANKED = 1000
 MAX_WORDS = 6
 MAX_QUERY = 200
+MAX_CURSOR = 1000
 #: Seconds that counts of facets are kept.
 FACETS_KEPT = 300
 #: Name → columns, all of one direction so that one index serves them.
@@ -175,12 +178,17 @@ def cursor_after(plugin: Plugin, sort: str) -> str:
 
 
 def _after(order: tuple[str, ...], first: str, value: dict[str, Any]) -> Q:
-    try:
-        if first == "name":
-            return Q(name__gt=str(value["value"]))
-        return Q(**{f"{first}__lt": value["value"]}) | Q(**{first: value["value"], "pk__lt": int(value["id"])})
-    except (TypeError, ValueError):
-        raise InvalidRequest("The cursor is not of this list.") from None
+    last, key = value["value"], value["id"]
+    if not isinstance(last, int if first == "downloads" else str) or not isinstance(key, int):
+        raise InvalidRequest("The cursor is not of this list.")
+    if first == "name":
+        return Q(name__gt=last)
+    if first == "updated_at":
+        try:
+            last = datetime.fromisoformat(str(last)).astimezone(UTC)
+        except (OverflowError, ValueError):
+            raise InvalidRequest("The cursor is not of this list.") from None
+    return Q(**{f"{first}__lt": last}) | Q(**{first: last, "pk__lt": key})
 
 
 def _shown(found: QuerySet[Plugin]) -> QuerySet[Plugin]:
@@ -194,9 +202,11 @@ def _encode(value: dict[str, Any]) -> str:
 
 
 def _decode(cursor: str) -> dict[str, Any]:
+    if len(cursor) > MAX_CURSOR:
+        raise InvalidRequest("The cursor is not of this list.")
     try:
-        value = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-    except (ValueError, binascii.Error, UnicodeDecodeError):
+        value = loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+    except (ValueError, binascii.Error):
         raise InvalidRequest("The cursor is not of this list.") from None
     if not isinstance(value, dict):
         raise InvalidRequest("The cursor is not of this list.")

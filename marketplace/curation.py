@@ -39,7 +39,7 @@ def find(release_id: str) -> Release:
     Raises:
         ReleaseNotFound: there is none.
     """
-    release = Release.objects.select_related("plugin", "publisher").filter(pk=release_id).first()
+    release = Release.objects.select_related("plugin__publisher", "publisher").filter(pk=release_id).first()
     if release is None:
         raise ReleaseNotFound
     return release
@@ -48,11 +48,13 @@ def find(release_id: str) -> Release:
 def possible(release: Release, actor: Actor, *, now: datetime) -> list[states.Verb]:
     """The verbs that the actor may do to the release now: what a page shows as buttons."""
     found = []
-    own = publishers.is_own(release.publisher, actor) or _submitted(release, actor)
+    own = _is_own(release, actor)
     for verb in states.VERBS.values():
         if release.state not in verb.source or (own and verb.not_own):
             continue
-        allowed = actor.may(verb.permission) if verb.permission else bool(publishers.role(release.publisher, actor))
+        allowed = (
+            actor.may(verb.permission) if verb.permission else bool(publishers.role(release.plugin.publisher, actor))
+        )
         if allowed and not (verb.name in _DECISIONS and _claimed_by_other(release, actor, now)):
             found.append(verb)
     return found
@@ -110,14 +112,25 @@ def act(
 
 
 def _check_actor(release: Release, verb: states.Verb, actor: Actor) -> None:
+    # A plugin that changed hands is its new owner's, with every release of the one before.
+    owner = release.plugin.publisher
     if verb.permission:
         # Yanking one's own release is a publisher's right, without any permission.
-        if not (verb.name == "yank" and publishers.role(release.publisher, actor, plugin=release.plugin.name)):
+        if not (verb.name == "yank" and publishers.role(owner, actor, plugin=release.plugin.name)):
             actor.require(verb.permission)
     else:
-        publishers.require_member(release.publisher, actor, plugin=release.plugin.name)
-    if verb.not_own and (publishers.is_own(release.publisher, actor) or _submitted(release, actor)):
+        publishers.require_member(owner, actor, plugin=release.plugin.name)
+    if verb.not_own and _is_own(release, actor):
         raise OwnRelease
+
+
+def _is_own(release: Release, actor: Actor) -> bool:
+    """Whether the actor stands on the side of the release: of the publisher that made it, or of the one that owns the
+    plugin now, or left one of them since the release came in."""
+    sides = {one.pk: one for one in (release.publisher, release.plugin.publisher)}.values()
+    return _submitted(release, actor) or any(
+        publishers.is_own(side, actor) or publishers.has_left(side, actor, since=release.submitted_at) for side in sides
+    )
 
 
 def _submitted(release: Release, actor: Actor) -> bool:

@@ -6,7 +6,7 @@ import base64
 import binascii
 import json
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.db import transaction
@@ -24,6 +24,8 @@ MAX_IMPORT = 128 << 20
 MAX_LINES = 20_000
 MAX_ALLOWED = 1_000_000
 _ACTIONS = ("quarantine", "yank", "remove")
+#: The largest serial that a column holds.
+_MOST = 2**63 - 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,28 +59,27 @@ def read(document: str | bytes, *, public_key: str, most: int = MAX_BYTES) -> Fe
         raise FeedRefused("The feed is not signed by the key that this site trusts.", outcome="invalid")
     try:
         return _feed(loads(payload))
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError):
         raise FeedRefused("The feed's payload has not the shape of a feed.", outcome="invalid") from None
 
 
 def _feed(value: dict[str, Any]) -> Feed:
     lines = value["revocations"]
-    issued, expires = datetime.fromisoformat(value["issuedAt"]), datetime.fromisoformat(value["expiresAt"])
+    issued, expires = _moment(value["issuedAt"]), _moment(value["expiresAt"])
     serial = value["serial"]
     allowed = value.get("allowed")
     well = (
         value["type"] in ("zelavis.feed.v1", "zelavis.allowlist.v1")
-        and isinstance(serial, int)
-        and serial >= 0
-        and issued.tzinfo is not None
-        and expires.tzinfo is not None
+        and _is_serial(serial, most=_MOST)
         and issued < expires
         and len(lines) <= MAX_LINES
     )
     for line in lines:
         texts = all(isinstance(line[name], str) for name in ("plugin", "version", "digest", "action", "reason"))
         well = well and texts and len(line["digest"]) == 64 and line["action"] in _ACTIONS
-        well = well and isinstance(line["serial"], int) and line["serial"] <= serial
+        well = well and _is_serial(line["serial"], most=serial)
+    # Two lines of one digest, or of one serial, would say two things at once.
+    well = well and all(len({line[name] for line in lines}) == len(lines) for name in ("digest", "serial"))
     named = frozenset(one["digest"] for one in allowed or ())
     well = well and len(named) <= MAX_ALLOWED and all(isinstance(one, str) and len(one) == 64 for one in named)
     if not well:
@@ -90,6 +91,18 @@ def _feed(value: dict[str, Any]) -> Feed:
         revocations=tuple(lines),
         allowed=None if allowed is None else named,
     )
+
+
+def _moment(text: str) -> datetime:
+    """With its zone, in UTC: a time that falls off the calendar there is none."""
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError
+    return moment.astimezone(UTC)
+
+
+def _is_serial(value: Any, *, most: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= most
 
 
 def accept(source: FeedSource, document: str, *, now: datetime, most: int = MAX_BYTES) -> Feed:
@@ -175,7 +188,8 @@ def _tell(plugin: str, version: str, digest: str, action: str, reason: str, sour
 
 def is_fresh(source: FeedSource, *, now: datetime) -> bool:
     """Whether what we hold of a source still counts."""
-    return source.expires_at is not None and now < source.expires_at + timedelta(seconds=source.grace_seconds)
+    # The grace is taken from now: an expiry at the end of the calendar leaves no room to add it to.
+    return source.expires_at is not None and now - timedelta(seconds=source.grace_seconds) < source.expires_at
 
 
 def refuse_revoked(digest: str, name: str, *, now: datetime) -> None:

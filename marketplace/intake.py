@@ -201,6 +201,7 @@ def _store(
             "license": parsed.data["license"],
         },
     )
+    _require_still(owner, plugin, actor)
     blobs.put(content)
     entry = blobs.put(subject.entry)
     icon_name = icons.find(subject.bundle.files)
@@ -244,6 +245,21 @@ def _store(
     )
     _supersede(release, actor=actor, now=now)
     return release
+
+
+def _require_still(owner: Publisher, plugin: Plugin, actor: Actor) -> None:
+    """What was seen before the audit holds at the write too: it took a while, and locks keep it so until the end.
+
+    Raises:
+        NameTaken, NotAMember, PublisherSuspended: somebody was faster with the name, the plugin changed hands or was
+        taken down, the person was taken off, the publisher was suspended.
+    """
+    owner = Publisher.objects.select_for_update().get(pk=owner.pk)
+    publishers.require_member(owner, actor, plugin=plugin.name)
+    publishers.require_active(owner)
+    row = Plugin.objects.select_for_update().get(pk=plugin.pk)
+    if row.publisher_id != owner.pk or row.state == Plugin.State.REMOVED:
+        raise NameTaken(f"The name {plugin.name} is taken.")
 
 
 def _text(subject: Subject, name: str) -> str:

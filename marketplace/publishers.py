@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
+from django.apps import apps
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
@@ -96,6 +97,17 @@ def is_own(publisher: Publisher, actor: Actor) -> bool:
     return bound or (
         actor.user is not None and Membership.objects.filter(publisher=publisher, user=actor.user).exists()
     )
+
+
+def has_left(publisher: Publisher, actor: Actor, *, since: datetime) -> bool:
+    """Whether the person was taken off the publisher, or left it, after a moment: as the audit log tells."""
+    if actor.user is None:
+        return False
+    events = apps.get_model("zelavis", "AuditEvent").objects.filter(
+        action="publisher.member", target=f"publisher:{publisher.slug}", created_at__gte=since
+    )
+    name = actor.user.get_username()
+    return any(name in changes and changes[name][1] is None for changes in events.values_list("changes", flat=True))
 
 
 def require_member(publisher: Publisher, actor: Actor, *, plugin: str = "", owner: bool = False) -> None:

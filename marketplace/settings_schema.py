@@ -67,7 +67,7 @@ def problems(schema: Any) -> Iterator[tuple[str, str]]:
         yield "/properties", f"has more than {MAX_FIELDS} fields"
         return
     required = schema.get("required", [])
-    if not isinstance(required, list) or any(name not in properties for name in required if isinstance(name, str)):
+    if not isinstance(required, list) or any(not isinstance(name, str) or name not in properties for name in required):
         yield "/required", "names a field that is not there"
     for name, field in properties.items():
         if not _NAME.fullmatch(name) or name in ("constructor", "prototype", "then"):
@@ -80,6 +80,17 @@ def _field_problems(field: Any) -> Iterator[tuple[str, str]]:
     if not isinstance(field, dict) or not isinstance(field.get("type"), str) or field["type"] not in _ALLOWED:
         yield "/type", f"expected one of {', '.join(_ALLOWED)}"
         return
+    wrong = list(_member_problems(field))
+    yield from wrong
+    if "default" in field:
+        if field.get("format") == "secret":
+            yield "/default", "a secret has no default"
+        elif not wrong:
+            # Measured by members that are well themselves: a bound that is no number compares with nothing.
+            yield from (("/default", message) for message in _value_problems(field, field["default"]))
+
+
+def _member_problems(field: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for name in sorted(set(field) - _ALLOWED[field["type"]]):
         yield f"/{name}", "is not part of the settings subset"
     for name, most in (("title", 100), ("description", 500)):
@@ -97,15 +108,10 @@ def _field_problems(field: Any) -> Iterator[tuple[str, str]]:
     choices = field.get("enum", ["one"])
     if not _texts(choices, 100) or not choices or len(set(choices)) != len(choices):
         yield "/enum", "expected 1 to 100 different texts"
-    if field.get("format", "uri") not in _FORMATS:
+    if not isinstance(form := field.get("format", "uri"), str) or form not in _FORMATS:
         yield "/format", f"expected one of {', '.join(sorted(_FORMATS))}"
     if field["type"] == "array" and field.get("items") != {"type": "string"}:
         yield "/items", 'expected {"type": "string"}'
-    if "default" in field:
-        if field.get("format") == "secret":
-            yield "/default", "a secret has no default"
-        else:
-            yield from (("/default", message) for message in _value_problems(field, field["default"]))
 
 
 def fields(schema: Mapping[str, Any]) -> list[Field]:

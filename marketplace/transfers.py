@@ -20,8 +20,10 @@ def offer(plugin: Plugin, target: Publisher, *, actor: Actor, reason: str, now: 
 
     Raises:
         NotAMember: the actor is no owner. Conflict: it is offered already, or to itself. ReasonRequired.
+        PublisherSuspended: one of the two is; from such a one only a curator moves a plugin.
     """
     publishers.require_member(plugin.publisher, actor, owner=True)
+    publishers.require_active(plugin.publisher)
     publishers.require_active(target)
     reason = reasons.read(reason, needed="A transfer")
     if target.pk == plugin.publisher_id:
@@ -46,12 +48,14 @@ def accept(plugin: Plugin, *, actor: Actor, now: datetime | None = None) -> Plug
     """An owner of the publisher it was offered to takes it over.
 
     Raises:
-        TransferNotFound: nothing is offered. NotAMember: the actor is no owner there.
+        TransferNotFound: nothing is offered. NotAMember: the actor is no owner there. PublisherSuspended: one of the
+        two is.
     """
     moment = now or timezone.now()
     with transaction.atomic():
         transfer = _open(plugin)
         publishers.require_member(transfer.target, actor, owner=True)
+        publishers.require_active(transfer.source)
         publishers.require_active(transfer.target)
         return _move(transfer, actor=actor, now=moment)
 
@@ -108,6 +112,10 @@ def _open(plugin: Plugin) -> Transfer:
 
 
 def _move(transfer: Transfer, *, actor: Actor, now: datetime) -> Plugin:
+    waiting = (ReleaseState.SUBMITTED, ReleaseState.IN_REVIEW, ReleaseState.CHANGES_REQUESTED)
+    withdrawn = Release.objects.filter(plugin_id=transfer.plugin_id, state__in=waiting).select_for_update()
+    # Releases before their plugin, as curation locks them; what was decided a moment ago stays decided.
+    list(withdrawn)
     plugin = Plugin.objects.select_for_update().get(pk=transfer.plugin_id)
     publishers.revoke_tokens(transfer.source, actor=actor, plugin=plugin)
     plugin.publisher = transfer.target
@@ -116,9 +124,8 @@ def _move(transfer: Transfer, *, actor: Actor, now: datetime) -> Plugin:
     # What vouched for the old owner says nothing of the new one.
     plugin.source = Plugin.Source.COMMUNITY
     plugin.save()
-    waiting = (ReleaseState.SUBMITTED, ReleaseState.IN_REVIEW, ReleaseState.CHANGES_REQUESTED)
-    withdrawn = Release.objects.filter(plugin=plugin, state__in=waiting)
-    for release in withdrawn:
+    # Asked again: one more may have come in before the plugin was locked.
+    for release in withdrawn.all():
         from marketplace import history
 
         before = release.state

@@ -68,14 +68,23 @@ def find(upload_id: str, *, actor: Actor, now: datetime | None = None) -> Upload
     return upload
 
 
+def _lock(upload: Upload) -> Upload:
+    """The row as it is now: another request may have ended or dropped the upload since it was read."""
+    row = Upload.objects.select_for_update(of=("self",)).select_related("publisher").filter(pk=upload.pk).first()
+    if row is None:
+        raise UploadNotFound
+    return row
+
+
 def append(upload: Upload, *, offset: int, content: bytes) -> Upload:
     """Add a piece. A piece that is here already changes nothing.
 
     Raises:
         UploadOffset: it does not begin where the upload stands. BundleTooLarge: it goes beyond the announced size.
+        UploadNotFound: it went meanwhile.
     """
     with transaction.atomic():
-        row = Upload.objects.select_for_update().get(pk=upload.pk)
+        row = _lock(upload)
         if offset + len(content) <= row.received and UploadPart.objects.filter(upload=row, offset=offset).exists():
             return row
         if offset != row.received:
@@ -93,13 +102,18 @@ def finish(upload: Upload, *, actor: Actor, signature: str = "", now: datetime |
     """Submit the finished bytes; again it answers the same release.
 
     Raises:
-        UploadOffset: bytes are missing. DigestMismatch: they are not those announced. ZelavisError: see ``intake``.
+        UploadOffset: bytes are missing. DigestMismatch: they are not those announced. UploadNotFound: it went
+        meanwhile. ZelavisError: see ``intake``.
     """
+    with transaction.atomic():
+        # The state and the pieces of one moment: the pieces go when another request ends the upload.
+        upload = _lock(upload)
+        parts = UploadPart.objects.filter(upload=upload).order_by("offset")
+        content = b"".join(bytes(part.content) for part in parts)
     if upload.release_id:
         return Release.objects.select_related("plugin").get(pk=upload.release_id)
     if upload.received != upload.size:
         raise UploadOffset(f"{upload.size - upload.received:,} bytes are missing.", received=upload.received)
-    content = b"".join(bytes(part.content) for part in UploadPart.objects.filter(upload=upload).order_by("offset"))
     if bundles.digest_of(content) != upload.digest:
         Upload.objects.filter(pk=upload.pk).delete()
         raise DigestMismatch("The bytes received are not those announced; begin again.", digest=upload.digest)
