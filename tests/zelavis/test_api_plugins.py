@@ -108,6 +108,23 @@ def test_high_risk_needs_consent_in_so_many_words(api: APIClient, tmp_path: Path
     assert right.json()["activation"]["status"] in ("active", "failed")
 
 
+def test_a_new_entry_that_cannot_be_installed_is_not_there_when_the_request_comes_again(
+    api: APIClient, tmp_path: Path
+) -> None:
+    """Registered and installed in one request: a refusal leaves no entry, and the same request with consent goes."""
+    wide = {"http": {**HTTP["http"], "hosts": ["*.example.com"]}}
+    approved(tmp_path, capabilities=wide)
+    asked = {"name": "counter", "status": "installed"}
+    refused = api.post("/api/plugins", asked, format="json")
+    assert (refused.status_code, refused.json()["error"]) == (409, "consent_required")
+    assert not PluginEntry.objects.exists()
+    assert api.post("/api/plugins", {**asked, "name": "nobody"}, format="json").status_code == 404
+    assert not PluginEntry.objects.exists()
+    again = api.post("/api/plugins", {**asked, "consent": refused.json()["consent"]}, format="json")
+    assert again.json()["activation"]["status"] in ("active", "failed")
+    assert PluginEntry.objects.filter(name="counter").exists()
+
+
 @pytest.mark.parametrize(
     ("method", "path", "body", "status", "code"),
     [

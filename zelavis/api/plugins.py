@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any, ClassVar
 
 from drf_spectacular.utils import extend_schema
@@ -25,7 +26,7 @@ from zelavis.api.shapes import (
     PluginList,
     breaker_of,
 )
-from zelavis.errors import ActivationFailed, Conflict, WorkerNotFound
+from zelavis.errors import ActivationFailed, Conflict, WorkerNotFound, ZelavisError
 from zelavis.hooks import breakers
 from zelavis.models import Activation, CircuitBreaker, DispatchWorker, PluginEntry
 
@@ -128,9 +129,13 @@ class Plugins(Idempotent):
         )
         attempt = None
         if body["status"] == PluginEntry.Status.INSTALLED:
-            attempt = activation.install(
-                entry.name, actor=actor, consent=body.get("consent"), implied=True, reason=reason
-            )
+            try:
+                attempt = activation.install(
+                    entry.name, actor=actor, consent=body.get("consent"), implied=True, reason=reason
+                )
+            except ZelavisError as error:
+                _take_back(entry, error, actor=actor)
+                raise
         elif adapters.get(entry.adapter).needs_worker:
             attempt = activation.announce(entry.name, actor=actor, reason=reason)
         return answer(request, entry.name, attempt, created=True)
@@ -328,6 +333,15 @@ class Breakers(APIView):
     def get(self, request: Request) -> Response:
         """Plugins with failures in a row, open ones first."""
         return Response(BreakerList({"data": CircuitBreaker.objects.all()}).data)
+
+
+def _take_back(entry: PluginEntry, error: ZelavisError, *, actor: str) -> None:
+    """Undo the registration whose installation was refused: the request comes again with what it lacked, say consent.
+
+    Once there is an attempt, or somebody else changed the entry, it stays.
+    """
+    with contextlib.suppress(ZelavisError):
+        registry.remove(entry.name, actor=actor, reason=f"Not installed: {error.message}", expected=entry.revision)
 
 
 def worker_of(name: str | None) -> DispatchWorker | None:
