@@ -46,7 +46,9 @@ def wake(run_id: str, *, tenant: str = "", actor: str = "", now: int | None = No
     """
     moment = clock.now_ms() if now is None else now
     with transaction.atomic(), connection.cursor() as cursor:
+        _lock_places(cursor, run_id)
         run = _lock(cursor, run_id, tenant)
+        wake_at: int | None = moment
         woken = run.status == states.RUNNING and not run.lease_owner and run.wake_at is not None
         if run.status == states.WAITING:
             cursor.execute(
@@ -60,12 +62,15 @@ def wake(run_id: str, *, tenant: str = "", actor: str = "", now: int | None = No
                 cursor.execute(
                     "UPDATE runs_waitpoint SET wake_at = %s WHERE run_id = %s AND key = %s", [moment, run_id, row[0]]
                 )
+            if run.concurrency_key is not None and run_id not in slots.holders(cursor, run.concurrency_key):
+                # Its delay is over, and it still waits for a place.
+                wake_at = None
         if not woken:
             raise Conflict(f"run {run_id} does not sleep")
         cursor.execute(
-            "UPDATE runs_run SET wake_at = CASE WHEN paused THEN NULL ELSE %s END, next_seq = next_seq + 1 "
-            "WHERE id = %s",
-            [moment, run_id],
+            "UPDATE runs_run SET wake_at = CASE WHEN paused THEN NULL ELSE CAST(%s AS bigint) END, "
+            "next_seq = next_seq + 1 WHERE id = %s",
+            [wake_at, run_id],
         )
         _note(cursor, run, "woken", actor, moment)
         doorbell.ring("runs.tasks.drive", run_id)
@@ -110,7 +115,7 @@ def bulk(
     }
     if verb not in verbs:
         raise InvalidBody(f"`action` must be one of {', '.join(verbs)}")
-    wanted = list(run_ids) or [run.id for run in queries.page(filters, limit=limit)[0]]
+    wanted = list(dict.fromkeys(run_ids)) or [run.id for run in queries.page(filters, limit=limit)[0]]
     result = Bulk()
     for run_id in wanted[:limit]:
         try:
@@ -157,6 +162,12 @@ def retire_by_policy(*, now: int | None = None) -> int:
     return removed
 
 
+def _lock_places(cursor: Any, run_id: str) -> None:
+    """The lock of its concurrency key, before the run's own."""
+    cursor.execute("SELECT concurrency_key FROM runs_run WHERE id = %s", [run_id])
+    slots.lock(cursor, (cursor.fetchone() or (None,))[0])
+
+
 def _lock(cursor: Any, run_id: str, tenant: str) -> Held:
     cursor.execute(f"SELECT {COLUMNS} FROM runs_run WHERE id = %s{sql.lock()}", [run_id])
     row = cursor.fetchone()
@@ -169,8 +180,7 @@ def _set(run_id: str, tenant: str, actor: str, now: int, *, paused: bool) -> Non
     with transaction.atomic(), connection.cursor() as cursor:
         if not paused:
             # It may get a place under its key.
-            cursor.execute("SELECT concurrency_key FROM runs_run WHERE id = %s", [run_id])
-            slots.lock(cursor, (cursor.fetchone() or (None,))[0])
+            _lock_places(cursor, run_id)
         run = _lock(cursor, run_id, tenant)
         if run.status in states.TERMINAL:
             raise Conflict(f"run {run_id} has ended (status: {run.status})")
@@ -193,14 +203,14 @@ def _set(run_id: str, tenant: str, actor: str, now: int, *, paused: bool) -> Non
 
 def _wake_of(cursor: Any, run: Held, now: int) -> int | None:
     """When an unpaused run that nobody drives is looked at next."""
-    if run.status == states.WAITING:
-        wake_at = waitpoints.pending_wake(cursor, run.id, run.deadline)
-        return None if wake_at is None else max(now, wake_at)
     if run.concurrency_key is not None:
         run.read(rows_of(cursor, [run.id])[run.id])
         limit = int((run.meta.get("concurrency") or {}).get("limit", 1))
         if not slots.admit(cursor, run.concurrency_key, run.id, limit=limit, now=now):
             return None
+    if run.status == states.WAITING:
+        wake_at = waitpoints.pending_wake(cursor, run.id, run.deadline)
+        return None if wake_at is None else max(now, wake_at)
     return now
 
 

@@ -124,6 +124,11 @@ def start(new: creation.NewRun, *, claim: bool, own_id: bool, now: int) -> Trigg
                 existing = _key(cursor, new, now)
                 if existing is not None:
                     return existing
+            if new.concurrency is not None and own_id:
+                # The same request again needs no place: its run has had one, or waits for it.
+                before = _found(new)
+                if before is not None:
+                    return before
             blocked = new.concurrency is not None and not _place(cursor, new, now)
             held = creation.insert(cursor, new, claim=claim, now=now, blocked=blocked)
     except IntegrityError:
@@ -140,13 +145,21 @@ def start(new: creation.NewRun, *, claim: bool, own_id: bool, now: int) -> Trigg
 
 
 def _existing(new: creation.NewRun) -> Triggered:
+    found = _found(new)
+    if found is None:
+        raise RunConflict("The run was removed at this moment; ask again.")
+    return found
+
+
+def _found(new: creation.NewRun) -> Triggered | None:
+    """The run that has this id, when it was asked for alike."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT r.tenant, d.body_hash FROM runs_run r JOIN runs_data d ON d.run_id = r.id WHERE r.id = %s", [new.id]
         )
         row = cursor.fetchone()
     if row is None:
-        raise RunConflict("The run was removed at this moment; ask again.")
+        return None
     if row[0] != new.tenant:
         raise RunConflict("This run id is taken.")
     return _same(new, new.id, row[1])
@@ -181,8 +194,10 @@ def _key(cursor: Any, new: creation.NewRun, now: int) -> Triggered | None:
 
 def _place(cursor: Any, new: creation.NewRun, now: int) -> bool:
     """Take a place under the concurrency key; ``False``: the run has to wait for one."""
-    rule = new.concurrency or {}
+    rule = dict(new.concurrency or {})
     rule["key"] = slots.group(new.tenant, new.workflow_id, rule.get("key"))
+    # Not in the caller's own: it may be used for the next run too.
+    new.concurrency = rule
     limit = max(1, int(rule.get("limit", 1)))
     if slots.admit(cursor, rule["key"], new.id, limit=limit, now=now):
         return True

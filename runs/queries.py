@@ -243,6 +243,9 @@ def _reason(run: Run, waits: list[dict[str, Any]], now: int) -> dict[str, Any]:
     if run.paused:
         return {"reason": "paused", "text": "Somebody paused it; unpause it to go on."}
     if run.status == states.WAITING:
+        blocked = None if run.wake_at is not None else _blocked(run)
+        if blocked is not None:
+            return blocked
         names = ", ".join(wait["text"] for wait in waits) or "nothing"
         text = f"It waits for {names}."
         if run.wake_at is None:
@@ -260,11 +263,9 @@ def _reason(run: Run, waits: list[dict[str, Any]], now: int) -> dict[str, Any]:
             "leaseOwner": run.lease_owner,
             "leaseEndsInMs": left,
         }
-    if run.wake_at is None and run.concurrency_key:
-        with connection.cursor() as cursor:
-            held_by = slots.holders_seen(cursor, run.concurrency_key)
-        text = f"It waits for a place under {run.concurrency_key}, held by {', '.join(held_by)}."
-        return {"reason": "concurrency", "text": text, "concurrencyKey": run.concurrency_key, "heldBy": held_by}
+    blocked = None if run.wake_at is not None else _blocked(run)
+    if blocked is not None:
+        return blocked
     if run.attempts:
         left = max(0, (run.wake_at or now) - now)
         return {
@@ -274,6 +275,18 @@ def _reason(run: Run, waits: list[dict[str, Any]], now: int) -> dict[str, Any]:
             "attempts": run.attempts,
         }
     return {"reason": "ready", "text": "It is ready and waits for a worker."}
+
+
+def _blocked(run: Run) -> dict[str, Any] | None:
+    """That it waits for a place under its concurrency key; ``None``: it has one, or needs none."""
+    if not run.concurrency_key:
+        return None
+    with connection.cursor() as cursor:
+        held_by = slots.holders_seen(cursor, run.concurrency_key)
+    if run.id in held_by:
+        return None
+    text = f"It waits for a place under {run.concurrency_key}, held by {', '.join(held_by)}."
+    return {"reason": "concurrency", "text": text, "concurrencyKey": run.concurrency_key, "heldBy": held_by}
 
 
 def _in(ms: int) -> str:
@@ -329,8 +342,9 @@ def _cursor(run: Run) -> str:
 def _read_cursor(text: str) -> tuple[int, str]:
     try:
         created_at, run_id = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
-        if isinstance(created_at, int) and isinstance(run_id, str):
+        if isinstance(created_at, int) and isinstance(run_id, str) and "\x00" not in run_id:
+            run_id.encode()
             return created_at, run_id
-    except (binascii.Error, ValueError, TypeError):
+    except (binascii.Error, ValueError, TypeError, RecursionError):
         pass
     raise InvalidRequest("cursor is not one that a list gave")

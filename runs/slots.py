@@ -6,16 +6,25 @@ any row of a run with that key: whoever ends such a run, or may cancel it for an
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 from django.db import connection
 
+from runs import states, waitpoints
 from zelavis import doorbell
+
+_LONGEST = 300
 
 
 def group(tenant: str, workflow_id: str, key: str | None) -> str:
-    """The stored key: tenants and workflows do not share places."""
-    return f"{tenant}:{workflow_id}:{key or 'default'}"[:300]
+    """The stored key: tenants and workflows do not share places, whatever their names are."""
+    names = (name.replace("%", "%25").replace(":", "%3A") for name in (tenant, workflow_id))
+    made = ":".join([*names, key or "default"])
+    if len(made) <= _LONGEST:
+        return made
+    digest = hashlib.sha256(made.encode()).hexdigest()
+    return f"{made[: _LONGEST - 1 - len(digest)]}:{digest}"
 
 
 def lock(cursor: Any, key: str | None) -> None:
@@ -59,7 +68,8 @@ def release(cursor: Any, run_id: str, key: str, *, now: int) -> None:
     if not cursor.rowcount:
         return
     cursor.execute(
-        "SELECT id FROM runs_run r WHERE concurrency_key = %s AND status = 'running' AND wake_at IS NULL "
+        "SELECT id, status, deadline FROM runs_run r WHERE concurrency_key = %s "
+        "AND status IN ('running', 'waiting') AND wake_at IS NULL "
         "AND NOT paused AND lease_owner = '' AND NOT EXISTS (SELECT 1 FROM runs_slot s WHERE s.key = r.concurrency_key "
         "AND s.run_id = r.id) ORDER BY priority DESC, created_at, id LIMIT 1",
         [key],
@@ -67,5 +77,7 @@ def release(cursor: Any, run_id: str, key: str, *, now: int) -> None:
     row = cursor.fetchone()
     if row is not None:
         take(cursor, key, row[0], now=now)
-        cursor.execute("UPDATE runs_run SET wake_at = %s WHERE id = %s", [now, row[0]])
+        # One that was triggered with a delay goes on waiting for its time, now with a place.
+        wake_at = waitpoints.pending_wake(cursor, row[0], row[2]) if row[1] == states.WAITING else now
+        cursor.execute("UPDATE runs_run SET wake_at = %s WHERE id = %s", [wake_at, row[0]])
         doorbell.ring("runs.tasks.drive", row[0])

@@ -152,3 +152,15 @@ def test_urgency_has_three_ranks(workflow: Any) -> None:
         lifecycle.trigger("control-ranks", input=name, priority=priority, now=clock.now_ms() - 1000 + late)
     alarms.work()
     assert driven == ["highest", "high", "first", "second", "low", "lowest"]
+
+
+def test_a_run_named_twice_is_resumed_once(workflow: Any) -> None:
+    """A bulk verb does each run once, however often it is named."""
+
+    @workflow("test-fails")
+    def body(context: Any, given: Any) -> None:
+        context.step("a", lambda: 1 // 0)
+
+    failed = run("test-fails")["id"]
+    assert control.bulk("resume", filters=queries.Filters(), run_ids=[failed, failed]).done == [failed]
+    assert Run.objects.count() == 2
