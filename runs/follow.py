@@ -20,6 +20,8 @@ from zelavis.errors import TooManyRequests
 
 _LOOK_SECONDS = 0.25
 _PING_SECONDS = 15.0
+#: Rows of the journal, and pieces of streams, read at once.
+_BATCH = 1000
 #: A stream ends after so long; the client reconnects with its last id.
 _LONGEST_SECONDS = 300.0
 #: Readers at once in one process: each holds a thread of the web server.
@@ -83,10 +85,14 @@ def _one(run_id: str, after: int) -> Iterator[str | None]:
         if row is None:
             yield _event("end", {"runId": run_id, "status": "removed"})
             return
-        if row[1] - 1 > seen:
-            for number, text in _news(run_id, seen):
+        while row[1] - 1 > seen:
+            news = _news(run_id, seen, row[1])
+            for number, text in news:
                 seen = number
                 yield text
+            if not news:
+                # The last numbers are those of pieces that were replaced.
+                break
         if row[0] != status:
             status = row[0]
             yield _event("status", {"runId": run_id, "status": status}, number=str(seen))
@@ -96,21 +102,28 @@ def _one(run_id: str, after: int) -> Iterator[str | None]:
         yield None
 
 
-def _news(run_id: str, after: int) -> list[tuple[int, str]]:
+def _news(run_id: str, after: int, before: int) -> list[tuple[int, str]]:
+    """The next rows with numbers between these two, in their order.
+
+    ``before``: all that is numbered lower was committed when we looked, so no row comes in behind one that was sent.
+    """
     entries = [
         (entry["seq"], _event("journal", entry, number=str(entry["seq"])))
-        for entry in queries.journal(run_id, after=after, limit=1000)
+        for entry in queries.journal(run_id, after=after, limit=_BATCH)
     ]
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT ordinal, data FROM runs_chunk WHERE run_id = %s AND ordinal > %s ORDER BY ordinal LIMIT 1000",
-            [run_id, after],
+            "SELECT ordinal, data FROM runs_chunk WHERE run_id = %s AND ordinal > %s ORDER BY ordinal LIMIT %s",
+            [run_id, after, _BATCH],
         )
         chunks = [
             (ordinal, _event("stream.chunk", {"runId": run_id, "chunk": jsontext.loads(data)}, number=str(ordinal)))
             for ordinal, data in cursor.fetchall()
         ]
-    return sorted(entries + chunks)
+    # Of the one that has more to come, nothing of the other is sent that lies behind it.
+    ends = [rows[-1][0] for rows in (entries, chunks) if len(rows) == _BATCH]
+    last = min([before - 1, *ends])
+    return sorted(row for row in entries + chunks if row[0] <= last)
 
 
 def every(*, tenant: str = "", seconds: float = _LONGEST_SECONDS) -> Reader:
