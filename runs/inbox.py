@@ -51,12 +51,14 @@ def inject(
     tenant: str = "",
     actor: str = "",
     claim: bool = False,
+    also_running: bool = False,
     now: int | None = None,
 ) -> Receipt:
     """Send ``payload`` to a run.
 
     ``buffer``: keep it when nothing waits for it yet; otherwise that is an error, as in the seed.
     ``dedupe``: the caller's key; the same one again changes nothing and gives ``duplicate``.
+    ``also_running``: a run that goes on because of another wait is no error; what it still waits for is resolved.
     ``claim``: the caller drives the run (``held`` of the receipt); otherwise a worker does.
 
     Raises:
@@ -78,6 +80,8 @@ def inject(
             before = _before(cursor, run_id, dedupe, digest)
             if before is not None:
                 return before
+        if held.status != states.WAITING and not buffer and not (also_running and held.status == states.RUNNING):
+            raise NotParked(f"run {held.id} is not parked (status: {held.status})")
         receipt = _match(cursor, held, kind, key, payload, moment, buffer=buffer, claim=claim)
         cursor.execute(
             "INSERT INTO runs_inbox (id, run_id, kind, key, dedupe, body_hash, payload, disposition, waitpoint, seq, "
@@ -111,8 +115,6 @@ def _before(cursor: Any, run_id: str, dedupe: str, digest: str) -> Receipt | Non
 def _match(
     cursor: Any, held: Held, kind: str, key: str, payload: Any, now: int, *, buffer: bool, claim: bool
 ) -> Receipt:
-    if held.status != states.WAITING and not buffer:
-        raise NotParked(f"run {held.id} is not parked (status: {held.status})")
     waitpoint, newest = _first_wait_and_newest_receipt(cursor, held.id, kind, key)
     receipt_id = _receipt_id(newest, now)
     if states.is_terminal(held.status):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import Any
 
@@ -20,6 +19,7 @@ from runs.admin import following, pages
 from runs.jsontext import ABSENT
 from runs.models import Run, RunTag, Waitpoint
 from zelavis.admin.readonly import ReadOnlyAdmin
+from zelavis.api.parsers import loads
 from zelavis.audit import actor_of
 from zelavis.errors import ZelavisError
 from zelavis.templatetags.zelavis_ui import ago, badge
@@ -111,7 +111,7 @@ class RunAdmin(ReadOnlyAdmin):
         waitpoint = Waitpoint.objects.filter(run_id=run_id, key=request.POST.get("waitpoint", "")).first()
         text = request.POST.get("payload", "").strip()
         try:
-            payload = json.loads(text) if text else ABSENT
+            payload = loads(text.encode()) if text else ABSENT
         except ValueError:
             messages.error(request, "The payload is not valid JSON. A text needs quotes.")
             return self._to(run_id)
@@ -119,7 +119,12 @@ class RunAdmin(ReadOnlyAdmin):
             raise Http404
         try:
             receipt = inbox.inject(
-                run_id, waitpoint.kind, waitpoint.match_key, payload=payload, actor=actor_of(request)
+                run_id,
+                waitpoint.kind,
+                waitpoint.match_key,
+                payload=payload,
+                actor=actor_of(request),
+                also_running=True,
             )
         except ZelavisError as error:
             messages.error(request, error.message)

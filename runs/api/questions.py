@@ -45,7 +45,7 @@ def question(request: HttpRequest, signed: str) -> HttpResponse:
         return _page(request, {**context, "message": "Choose Approve or Reject."}, 400)
     payload = {"approved": answer == "approve"} | ({"comment": comment} if comment else {})
     try:
-        inbox.inject(asked.run_id, states.MANUAL, asked.token_id, payload=payload, actor="link")
+        inbox.inject(asked.run_id, states.MANUAL, asked.token_id, payload=payload, actor="link", also_running=True)
     except ZelavisError:
         return _page(request, {"problem": "This question was answered before, or the run has ended."}, 409)
     return _page(request, {"done": True, "approved": payload["approved"]}, 200)

@@ -105,11 +105,12 @@ def _send(receipt: EventReceipt, run_id: str, actor: str) -> bool:
             dedupe=f"event:{receipt.id}",
             tenant=receipt.tenant,
             actor=actor,
+            also_running=True,
         )
     except (NotFound, RunConflict):
         return False
     except ZelavisError as error:
-        # It was parked when we looked and is not now: somebody else resolved the wait, or the run ended.
+        # It waited for it when we looked and does not now: somebody else resolved the wait, or the run ended.
         logger.info("run not resolved by event", extra={"run": run_id, "event": receipt.event_id, "code": error.code})
         return False
     return sent.disposition == states.MATCHED
