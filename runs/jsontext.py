@@ -54,6 +54,17 @@ def copied(value: Any) -> Any:
     return loads(dumps(value)) if isinstance(value, list | dict | tuple) else value
 
 
+def checked(value: Any) -> Any:
+    """A copy of what an author gives to be kept.
+
+    Raises:
+        ValueError, TypeError: it is not JSON, or holds a text that is not Unicode.
+    """
+    text = dumps(value)
+    text.encode("utf-8")
+    return loads(text)
+
+
 def canonical(value: Any) -> str:
     """The same text for equal values: keys sorted at every level, absent as ``null``."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True, default=_absent_as_null)

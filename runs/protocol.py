@@ -6,6 +6,7 @@ An answer that is not a step response raises :class:`~runs.errors.ProtocolError`
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -141,7 +142,7 @@ def apply_updates(state: Mapping[str, Any], updates: list[dict[str, Any]]) -> di
                 else:
                     result[key] = value
             case "increment":
-                result[key] = _number(result.get(key), 0) + _number(1 if value is ABSENT else value, 0)
+                result[key] = _sum(_number(result.get(key), 0), _number(1 if value is ABSENT else value, 0))
             case "append":
                 before = result.get(key)
                 result[key] = [*(before if isinstance(before, list) else []), None if value is ABSENT else value]
@@ -233,6 +234,15 @@ def _name(value: str, what: str, longest: int = LONGEST_NAME) -> None:
 
 def _is_time(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and -LATEST <= value <= LATEST
+
+
+def _sum(left: float, right: float) -> float | None:
+    """``None`` for what is no number in JSON any more, as the tenants' language writes it."""
+    try:
+        total = left + right
+        return total if math.isfinite(total) else None
+    except OverflowError:
+        return None
 
 
 def _number(value: Any, default: float) -> float:

@@ -42,15 +42,15 @@ class Metadata:
 
     def set(self, key: str, value: Any) -> None:
         """Set a member."""
-        self.updates.append({"op": "set", "key": key, "value": value})
+        self.updates.append({"op": "set", "key": key, "value": jsontext.checked(value)})
 
     def increment(self, key: str, by: float = 1) -> None:
         """Add to a number; missing counts as 0."""
-        self.updates.append({"op": "increment", "key": key, "value": by})
+        self.updates.append({"op": "increment", "key": key, "value": jsontext.checked(by)})
 
     def append(self, key: str, value: Any) -> None:
         """Add to a list; missing counts as empty."""
-        self.updates.append({"op": "append", "key": key, "value": value})
+        self.updates.append({"op": "append", "key": key, "value": jsontext.checked(value)})
 
     def remove(self, key: str) -> None:
         """Remove a member."""

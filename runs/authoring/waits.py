@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Literal
 
-from runs import jsontext, states
+from runs import jsontext, protocol, states
 from runs.authoring.failures import ChildFailed, WaitTimeout
 from runs.jsontext import ABSENT
 from runs.protocol import Wait
@@ -17,8 +17,14 @@ OnTimeout = Literal["none", "raise"]
 
 
 def milliseconds(duration: Duration) -> int:
-    """Whole milliseconds of seconds or of a ``timedelta``; never negative."""
+    """Whole milliseconds of seconds or of a ``timedelta``; never negative.
+
+    Raises:
+        ValueError: longer than a date can hold.
+    """
     seconds = duration.total_seconds() if isinstance(duration, timedelta) else float(duration)
+    if not seconds * 1000 <= protocol.LATEST:
+        raise ValueError("a wait is at most as long as a date can hold")
     return max(0, round(seconds * 1000))
 
 
@@ -85,8 +91,8 @@ def child(n: int, workflow: str, given: Any, *, detach: bool, tags: list[str], o
     """The end of a run of another workflow."""
     meta: dict[str, Any] = {"childWorkflowId": workflow}
     if given is not ABSENT:
-        meta["childInput"] = given
-    meta |= {"detach": detach, "tags": tags}
+        meta["childInput"] = jsontext.checked(given)
+    meta |= {"detach": detach, "tags": jsontext.checked(tags)}
     if on_cancel == "detach":
         meta["detachOnCancel"] = True
     return Waitable(Wait(f"invoke:{workflow}:{n}", states.RUN, meta))
