@@ -61,7 +61,7 @@ def number(text: str | None, name: str, *, lowest: int = 0, highest: int = 2**53
     """
     if text is None or text == "":
         return None
-    if not (text.isascii() and text.isdigit() and lowest <= int(text[:20]) <= highest):
+    if not (text.isascii() and text.isdigit() and len(text) <= 20 and lowest <= int(text) <= highest):
         raise InvalidRequest(f"{name} must be a whole number from {lowest} to {highest}")
     return int(text)
 

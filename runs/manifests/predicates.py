@@ -103,7 +103,9 @@ def split_path(path: Any) -> list[str | int]:
         match = _INDEX.fullmatch(part[1:-1]) if part.endswith("]") and len(part) > 1 else None
         if match is None:
             return []
-        segments.append(int(match[1] or 0))
+        digits = (match[1] or "").lstrip("0") or "0"
+        # No list is so long, and Python does not read a number of any length.
+        segments.append(int(digits[:15]) if len(digits) <= 15 else 10**15)
     return segments
 
 

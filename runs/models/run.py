@@ -13,10 +13,13 @@ from django.db.models import Q
 
 from runs import states
 
+#: What a date of Python's holds in every time zone; those of the wire go on for 266,000 years.
+_EARLIEST_MS, _LATEST_MS = -62_135_510_400_000, 253_402_128_000_000
+
 
 def moment(ms: int | None) -> datetime | None:
-    """A column as a date, for people."""
-    return None if ms is None else datetime.fromtimestamp(ms / 1000, UTC)
+    """A column as a date, for people; one beyond the years 1 to 9999 is shown as their end."""
+    return None if ms is None else datetime.fromtimestamp(min(max(ms, _EARLIEST_MS), _LATEST_MS) / 1000, UTC)
 
 
 class Run(models.Model):

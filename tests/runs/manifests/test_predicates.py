@@ -174,3 +174,10 @@ def test_no_path_breaks(text: str) -> None:
     predicates.split_path(text)
     resolve_path(text, ENVELOPE)
     resolve_path(f"data.items{text}", ENVELOPE)
+
+
+@pytest.mark.parametrize("digits", ["9" * 5000, "9" * 16, "0" * 5000 + "9"])
+def test_an_index_of_any_length_is_an_index(digits: str) -> None:
+    """However many digits a place in a list has, an event is answered: nothing stands there."""
+    assert resolve_path(f"data.items[{digits}].id", ENVELOPE) is ABSENT
+    assert resolve_path(f"data.items[{'0' * 5000}1].id", ENVELOPE) == "i2"
