@@ -74,8 +74,9 @@ def add_namespace(name: str, *, description: str = "", actor: str) -> DispatchNa
         InvalidRequest: not a name. WorkerExists: taken.
     """
     row = DispatchNamespace(name=name, description=description)
-    _save(row)
-    audit.record("namespace.create", target=f"namespace:{name}", actor=actor)
+    with transaction.atomic():
+        _save(row)
+        audit.record("namespace.create", target=f"namespace:{name}", actor=actor)
     return row
 
 
@@ -85,8 +86,9 @@ def remove_namespace(name: str, *, actor: str) -> None:
     Raises:
         NamespaceNotFound, WorkerInUse.
     """
-    _remove(namespace(name), f"The namespace {name} still has workers.")
-    audit.record("namespace.remove", target=f"namespace:{name}", actor=actor)
+    with transaction.atomic():
+        _remove(namespace(name), f"The namespace {name} still has workers.")
+        audit.record("namespace.remove", target=f"namespace:{name}", actor=actor)
 
 
 def add(namespace_name: str, values: Mapping[str, Any], *, secret: str = "", actor: str) -> DispatchWorker:
@@ -96,8 +98,9 @@ def add(namespace_name: str, values: Mapping[str, Any], *, secret: str = "", act
         NamespaceNotFound, InvalidRequest, WorkerExists.
     """
     row = DispatchWorker(namespace=namespace(namespace_name), **values, secret=encryption.seal(_strong(secret)))
-    _save(row)
-    audit.record("worker.create", target=f"worker:{row}", actor=actor, changes={"fields": [[], sorted(values)]})
+    with transaction.atomic():
+        _save(row)
+        audit.record("worker.create", target=f"worker:{row}", actor=actor, changes={"fields": [[], sorted(values)]})
     return row
 
 
@@ -105,13 +108,17 @@ def change(row: DispatchWorker, values: Mapping[str, Any], *, actor: str) -> Dis
     """Other values for a worker's row, in force from the next request on.
 
     Raises:
-        InvalidRequest: a value it cannot have.
+        InvalidRequest: a value it cannot have. WorkerNotFound: removed meanwhile.
     """
     for field, value in values.items():
         setattr(row, field, value)
-    _save(row)
-    audit.record("worker.change", target=f"worker:{row}", actor=actor, changes={"fields": [[], sorted(values)]})
-    return row
+    _check(row)
+    with transaction.atomic():
+        # These columns and no others: the secret may be changed by somebody else meanwhile.
+        if values and not DispatchWorker.objects.filter(pk=row.pk).update(**values):
+            raise WorkerNotFound(f"The plugin worker {row} was removed meanwhile.")
+        audit.record("worker.change", target=f"worker:{row}", actor=actor, changes={"fields": [[], sorted(values)]})
+    return get(row.namespace.name, row.name)
 
 
 def remove(row: DispatchWorker, *, actor: str) -> None:
@@ -121,8 +128,9 @@ def remove(row: DispatchWorker, *, actor: str) -> None:
         WorkerInUse: a plugin or one of its versions names it.
     """
     told = str(row)
-    _remove(row, f"Plugins name the worker {told}, or versions of them that are kept for roll back.")
-    audit.record("worker.remove", target=f"worker:{told}", actor=actor)
+    with transaction.atomic():
+        _remove(row, f"Plugins name the worker {told}, or versions of them that are kept for roll back.")
+        audit.record("worker.remove", target=f"worker:{told}", actor=actor)
 
 
 def rotate(row: DispatchWorker, *, secret: str = "", actor: str) -> str:
@@ -197,17 +205,29 @@ def _base64(raw: bytes) -> str:
     return base64.b64encode(raw).decode("ascii")
 
 
-def _save(row: DispatchNamespace | DispatchWorker) -> None:
-    if isinstance(row, DispatchWorker):
-        parts = urlsplit(row.base_url)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query:
-            raise InvalidRequest("baseUrl is an http or https URL without user, password and query.")
+def _check(row: DispatchNamespace | DispatchWorker) -> None:
+    if isinstance(row, DispatchWorker) and not _is_base(row.base_url):
+        raise InvalidRequest("baseUrl is an http or https URL without user, password and query.")
     try:
         row.full_clean(validate_constraints=False, validate_unique=False)
-        with transaction.atomic():
-            row.save()
     except ValidationError as error:
         raise InvalidRequest("; ".join(f"{name}: {words[0]}" for name, words in error.message_dict.items())) from error
+
+
+def _is_base(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        # A bracket that is never closed.
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.hostname) and not parts.username and not parts.query
+
+
+def _save(row: DispatchNamespace | DispatchWorker) -> None:
+    _check(row)
+    try:
+        with transaction.atomic():
+            row.save()
     except IntegrityError:
         raise WorkerExists(f"There is a {row._meta.verbose_name} {row.name} already.") from None
 

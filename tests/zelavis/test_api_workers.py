@@ -9,8 +9,9 @@ import pytest
 from rest_framework.test import APIClient
 
 from tests.zelavis.plugs import serve
-from zelavis import signing, tokens, workers
-from zelavis.models import AuditEvent, DispatchWorker, IdempotencyKey
+from zelavis import audit, signing, tokens, workers
+from zelavis.errors import WorkerNotFound
+from zelavis.models import AuditEvent, DispatchNamespace, DispatchWorker, IdempotencyKey
 
 pytestmark = pytest.mark.django_db
 SECRET = "a secret of the tests, long enough"
@@ -63,6 +64,8 @@ def test_a_worker_that_a_plugin_names_stays(edge: APIClient) -> None:
         {"name": "two", "baseUrl": "https://user:pw@two.example.com"},
         {"name": "two", "baseUrl": "https://two.example.com/?x=1"},
         {"name": "two", "baseUrl": "two"},
+        {"name": "two", "baseUrl": "https://[two"},
+        {"name": "two", "baseUrl": "https://[::1]x:y"},
         {"name": "two", "baseUrl": "https://two.example.com", "timeoutMs": 1},
         {"name": "two", "baseUrl": "https://two.example.com", "secret": "short"},
         {"name": "two", "baseUrl": "https://two.example.com", "secret": "whsec_not base64 at all!"},
@@ -107,6 +110,46 @@ def test_a_secret_is_changed_in_two_steps(edge: APIClient) -> None:
     own = post(edge, f"{WORKERS}/one/rotate", secret="another one of the tests").json()
     assert own["secret"] is None
     assert post(edge, f"{WORKERS}/one/rotate", secret="short").status_code == 400
+
+
+def test_a_change_that_began_before_a_rotation_leaves_the_new_secret(edge: APIClient) -> None:
+    """Two operators at once: the one who changes a time-out does not put the old secret back."""
+    seen = workers.get("edge", "one")
+    drawn = workers.rotate(workers.get("edge", "one"), actor="user:a")
+    changed = workers.change(seen, {"timeout_ms": 500}, actor="user:b")
+    now = DispatchWorker.objects.get()
+    assert (now.timeout_ms, workers.keys(now, shared=())) == (500, (drawn, SECRET))
+    assert workers.keys(changed, shared=()) == (drawn, SECRET)
+
+
+def test_a_change_that_began_before_a_removal_brings_nothing_back(edge: APIClient) -> None:
+    """A worker that was taken away meanwhile is not found, and stays away."""
+    seen = workers.get("edge", "one")
+    workers.remove(workers.get("edge", "one"), actor="user:a")
+    with pytest.raises(WorkerNotFound):
+        workers.change(seen, {"timeout_ms": 500}, actor="user:b")
+    assert not DispatchWorker.objects.exists()
+
+
+def test_a_worker_changes_only_together_with_its_line_in_the_audit_log(
+    edge: APIClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When the line cannot be written, nothing is made, changed or removed."""
+
+    def full(*given: Any, **more: Any) -> None:
+        raise OSError("no space left")
+
+    monkeypatch.setattr(audit, "record", full)
+    for deed in (
+        lambda: workers.add_namespace("other", actor="a"),
+        lambda: workers.add("edge", {"name": "two", "base_url": "https://two.example.com"}, actor="a"),
+        lambda: workers.change(workers.get("edge", "one"), {"timeout_ms": 77}, actor="a"),
+        lambda: workers.remove(workers.get("edge", "one"), actor="a"),
+    ):
+        with pytest.raises(OSError, match="no space"):
+            deed()
+    assert list(DispatchNamespace.objects.values_list("name", flat=True)) == ["edge"]
+    assert [(row.name, row.timeout_ms == 77) for row in DispatchWorker.objects.all()] == [("one", False)]
 
 
 def test_a_drawn_secret_that_is_told_again_is_kept_sealed(edge: APIClient, settings: Any) -> None:
