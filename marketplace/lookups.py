@@ -39,3 +39,12 @@ def unindexed(queryset: QuerySet[_M], column: str, value: str) -> QuerySet[_M]:
     asked = f"asked_{column}"
     found: QuerySet[_M] = queryset.alias(**{asked: Coalesce(F(column), Value(""))}).filter(**{asked: value})
     return found
+
+
+def number(text: int | str) -> int | None:
+    """A whole number as a row's key or revision is written; ``None``: it is none that there can be.
+
+    ``str.isdigit`` alone says yes to raised digits and to numbers without end, which ``int`` refuses.
+    """
+    digits = str(text)
+    return int(digits) if digits.isascii() and digits.isdigit() and len(digits) <= 18 else None

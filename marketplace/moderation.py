@@ -10,6 +10,7 @@ from django.db import transaction
 from marketplace import popularity, publishers, reasons
 from marketplace.actors import Actor
 from marketplace.errors import OwnRelease, RatingNotFound, WrongState
+from marketplace.lookups import number
 from marketplace.models import Rating
 from zelavis import audit
 from zelavis.errors import InvalidRequest
@@ -54,11 +55,9 @@ def find(key: int | str) -> Rating:
     Raises:
         RatingNotFound: there is none.
     """
-    text = str(key)
-    known = text.isascii() and text.isdigit() and len(text) <= 18
-    rating = (
-        Rating.objects.select_related("plugin", "plugin__publisher").filter(pk=int(text)).first() if known else None
-    )
+    known = number(key)
+    found = Rating.objects.select_related("plugin", "plugin__publisher")
+    rating = found.filter(pk=known).first() if known is not None else None
     if rating is None:
         raise RatingNotFound
     return rating

@@ -7,6 +7,8 @@ from typing import Any
 from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
+from django.db import transaction
+from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
@@ -132,6 +134,11 @@ class FeedSourceAdmin(admin.ModelAdmin):
     def delete_model(self, request: HttpRequest, obj: FeedSource) -> None:
         audit.record("feed.unfollow", target=f"feed:{obj.name}", actor=audit.actor_of(request))
         super().delete_model(request, obj)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[FeedSource]) -> None:
+        with transaction.atomic():
+            for source in queryset:
+                self.delete_model(request, source)
 
     @admin.display(description="holds")
     def freshness(self, source: FeedSource) -> SafeString:

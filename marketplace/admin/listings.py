@@ -14,6 +14,7 @@ from django.utils.safestring import SafeString
 
 from marketplace import actors, catalogue, plugins
 from marketplace.admin.lists import BehindFilter, CappedAdmin
+from marketplace.lookups import number
 from marketplace.models import Plugin, Publisher, Release
 from zelavis.errors import ZelavisError
 from zelavis.templatetags.zelavis_ui import ago, badge
@@ -107,11 +108,9 @@ class PluginAdmin(CappedAdmin):
     def _get(self, request: HttpRequest, object_id: str | int) -> Plugin:
         if not self.has_view_permission(request):
             raise PermissionDenied
-        plugin = (
-            Plugin.objects.select_related("publisher", "latest").filter(pk=object_id).first()
-            if str(object_id).isdigit()
-            else None
-        )
+        key = number(object_id)
+        found = Plugin.objects.select_related("publisher", "latest")
+        plugin = found.filter(pk=key).first() if key is not None else None
         if plugin is None:
             raise Http404
         return plugin

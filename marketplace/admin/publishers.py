@@ -12,6 +12,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils.safestring import SafeString
 
 from marketplace import actors, publishers
+from marketplace.lookups import number
 from marketplace.models import Publisher
 from zelavis.admin.readonly import ReadOnlyAdmin
 from zelavis.errors import ZelavisError
@@ -113,7 +114,8 @@ class PublisherAdmin(ReadOnlyAdmin):
     def _get(self, request: HttpRequest, object_id: str | int) -> Publisher:
         if not self.has_view_permission(request):
             raise PermissionDenied
-        publisher = Publisher.objects.filter(pk=object_id).first() if str(object_id).isdigit() else None
+        key = number(object_id)
+        publisher = Publisher.objects.filter(pk=key).first() if key is not None else None
         if publisher is None:
             raise Http404
         return publisher

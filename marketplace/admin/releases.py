@@ -18,7 +18,7 @@ from django.utils.safestring import SafeString
 from marketplace import actors, capabilities, catalogue, curation, states
 from marketplace.admin import review_page
 from marketplace.admin.lists import BehindFilter, CappedAdmin
-from marketplace.lookups import in_any
+from marketplace.lookups import in_any, number
 from marketplace.models import Plugin, Publisher, Release, ReleaseState
 from zelavis.admin.readonly import real_id
 from zelavis.errors import ZelavisError
@@ -240,7 +240,7 @@ class ReleaseAdmin(CappedAdmin):
                     verb.name,
                     actor=actor,
                     reason=reason,
-                    revision=int(seen) if seen.isdigit() else -1,
+                    revision=-1 if (known := number(seen)) is None else known,
                     digest=request.POST.get(f"digest-{release.pk}", ""),
                 )
             except ZelavisError as error:

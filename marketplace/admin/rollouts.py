@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
+from django.db import transaction
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
@@ -30,6 +32,15 @@ class UpdatePolicyAdmin(admin.ModelAdmin):
             actor=audit.actor_of(request),
             changes={field: [form.initial.get(field), str(form.cleaned_data[field])] for field in form.changed_data},
         )
+
+    def delete_model(self, request: HttpRequest, obj: UpdatePolicy) -> None:
+        audit.record("policy.delete", target=f"policy:{obj.plugin or '*'}", actor=audit.actor_of(request))
+        super().delete_model(request, obj)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[UpdatePolicy]) -> None:
+        with transaction.atomic():
+            for policy in queryset:
+                self.delete_model(request, policy)
 
 
 @admin.register(Rollout)
