@@ -1,8 +1,9 @@
 """Downloads, installs and ratings that cannot be faked cheaply (hostile row G15).
 
-A download counts once a day for a token, or for a network of 256 addresses (2^64 with IPv6) without one, and a network
-counts for at most so many plugins a day. An install needs a token, or this server's own registry. Only an install may
-rate, once, and never one of the plugin's publisher.
+A download counts once a day for the person whose token is used (for a token that belongs to nobody: for the token), or
+for a network of 256 addresses (2^64 with IPv6) without one, and a network counts for at most so many plugins a day. An
+install needs a token, or this server's own registry. Only an install may rate, once, and never one of the plugin's
+publisher.
 """
 
 from __future__ import annotations
@@ -36,7 +37,9 @@ def _keyed(text: str) -> str:
 def subject_of(actor: Actor, address: str, day: date) -> str:
     """Who downloads, as a keyed hash of the day."""
     if actor.token_prefix:
-        return _keyed(f"download:{day}:token:{actor.token_prefix}")
+        # A publisher makes as many tokens as it likes, all of them its owners': the person counts.
+        who = f"user:{actor.user.pk}" if actor.user is not None else f"token:{actor.token_prefix}"
+        return _keyed(f"download:{day}:{who}")
     try:
         ip = ipaddress.ip_address(address)
     except ValueError:

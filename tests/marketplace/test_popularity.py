@@ -8,7 +8,7 @@ import pytest
 from django.utils import timezone
 from rest_framework.test import APIClient
 
-from marketplace import moderation, popularity
+from marketplace import moderation, popularity, publishers
 from marketplace.actors import Actor
 from marketplace.errors import RatingRefused
 from marketplace.models import Plugin, Rating
@@ -35,6 +35,21 @@ def test_a_download_counts_once_a_day_and_network() -> None:
     assert count("192.0.2.1", days=1)
     assert count("192.0.2.1", actor=Actor(name="token:a", token_prefix="aaaaaaaa"))
     assert Plugin.objects.get().downloads == 5
+
+
+def test_g15_a_publisher_does_not_count_once_a_token() -> None:
+    """G15: tokens that a person makes for themselves add nothing: a person counts once a day, with however many."""
+    publisher, owner = kit.publisher()
+    release = kit.approved(owner, kit.curator())
+    path = "/api/marketplace/plugins/save-count/releases/1.0.0/bundle"
+    for number in range(3):
+        _, secret = publishers.make_token(publisher, name=f"t{number}", actor=owner, days=1)
+        api = APIClient()
+        api.credentials(HTTP_AUTHORIZATION=f"Bearer {secret}")
+        assert api.get(path).status_code == 200
+    other = Actor(name="token:b", user=kit.person("bo"), token_prefix="bbbbbbbb")
+    assert popularity.count_download(release, actor=other, address="192.0.2.1")
+    assert Plugin.objects.get().downloads == 2
 
 
 def test_one_network_adds_only_so_many_a_day(monkeypatch: pytest.MonkeyPatch) -> None:
