@@ -58,7 +58,16 @@ class BlobsHandler(Handler):
         blob = self.context.backend.blobs.head(self.context.plugin, name)
         if blob is None:
             return None
-        data = self.context.backend.blobs.read(blob)
+        try:
+            data = self.context.backend.blobs.read(blob)
+        except (FileNotFoundError, KeyError):
+            # Another call replaced or removed it between row and bytes: what stands now counts. The same: it is lost.
+            before, blob = blob, self.context.backend.blobs.head(self.context.plugin, name)
+            if blob is None:
+                return None
+            if blob.file == before.file:
+                raise
+            data = self.context.backend.blobs.read(blob)
         return {**_told(blob), "base64": base64.b64encode(data).decode()}
 
     def head(self, args: list[Any]) -> dict[str, Any] | None:

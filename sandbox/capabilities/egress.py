@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 #: All header lines of an answer together.
 MAX_HEADER_BYTES = 65_536
+#: Members of one compressed answer: enough for any that fits, too few to make work of.
+_MOST_MEMBERS = 128
 #: Seconds after which a wait looks whether it may go on.
 _PATIENCE = 0.1
 #: Name look-ups that hang at one time in this process; more are refused.
@@ -92,7 +94,11 @@ def resolve(target: Target, deadline: float, call: Call | None = None) -> str:
     if not _resolvers.acquire(blocking=False):
         raise Fault("resolve_failed", "Too many name look-ups hang at the moment.")
     # A thread, because the system's resolver has no time-out of its own.
-    threading.Thread(target=look_up, name="resolve", daemon=True).start()
+    try:
+        threading.Thread(target=look_up, name="resolve", daemon=True).start()
+    except RuntimeError:
+        _resolvers.release()
+        raise Fault("resolve_failed", "No name can be looked up at the moment.") from None
     while not done.wait(min(_PATIENCE, max(0.0, deadline - time.monotonic()))):
         if time.monotonic() >= deadline or (call is not None and interrupts.is_interrupted(call)):
             raise Fault("timeout", f"The name {target.host} was not resolved in time.")
@@ -147,6 +153,9 @@ def send(
         raw = response.read(most_bytes + 1)
         if len(raw) > most_bytes:
             raise Fault("response_too_large", f"The answer has more than {most_bytes} bytes.")
+        if response.length:
+            # A read with a limit does not complain: the other side promised more and closed.
+            raise Fault("bad_response", f"{target.host} closed before the end of its answer.")
         found: dict[str, str] = {}
         for name, value in response.getheaders():
             lowered = name.lower()
@@ -179,15 +188,23 @@ def _decoded(raw: bytes, encoding: str, most_bytes: int) -> bytes:
         return raw
     if encoding not in ("gzip", "deflate", "x-gzip"):
         raise Fault("bad_response", "The answer has a content encoding that was not asked for.")
-    # zlib's own header detection takes gzip and zlib; a bomb ends at the cap, not at the end of its input.
-    inflater = zlib.decompressobj(wbits=47)
-    try:
-        plain = inflater.decompress(raw, most_bytes + 1)
-    except zlib.error:
-        raise Fault("bad_response", "The answer's compressed body is damaged.") from None
-    if len(plain) > most_bytes:
-        raise Fault("response_too_large", f"The answer has more than {most_bytes} bytes.")
-    return plain
+    plain, rest = b"", raw
+    for _ in range(_MOST_MEMBERS):
+        if not rest or (plain and not rest.startswith(b"\x1f\x8b")):
+            # No body, or padding after the last member of a gzip file.
+            return plain
+        # zlib's own header detection takes gzip and zlib; a bomb ends at the cap, not at the end of its input.
+        inflater = zlib.decompressobj(wbits=47)
+        try:
+            plain += inflater.decompress(rest, most_bytes + 1 - len(plain))
+        except zlib.error:
+            raise Fault("bad_response", "The answer's compressed body is damaged.") from None
+        if len(plain) > most_bytes:
+            raise Fault("response_too_large", f"The answer has more than {most_bytes} bytes.")
+        if not inflater.eof:
+            raise Fault("bad_response", "The answer's compressed body has no end.")
+        rest = inflater.unused_data
+    raise Fault("bad_response", "The answer's compressed body has too many members.")
 
 
 class _Timed(io.RawIOBase):

@@ -114,7 +114,7 @@ def _cursor(given: Any) -> tuple[str, str] | None:
     if given is None:
         return None
     try:
-        value, document = json.loads(base64.urlsafe_b64decode(str(given).encode("ascii")))
+        value, document = wire.decode(base64.urlsafe_b64decode(str(given).encode("ascii")))
     except (ValueError, TypeError):
         raise arguments.invalid("cursor is not one that a query gave.") from None
     if not isinstance(value, str) or not isinstance(document, str) or "\x00" in value + document:

@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 
 from sandbox.capabilities import wire
+from sandbox.capabilities.arguments import SAFE_INTEGER
 from sandbox.capabilities.backends.memory_stores import MemoryBlobs, MemoryDocuments, MemoryObjects, MemoryRest
 from sandbox.capabilities.backends.protocol import ANYTHING, Entry, Message, Recorded, ValueChange, Wake
 from sandbox.capabilities.backends.room import check_room
@@ -190,4 +191,7 @@ def changed(entry: Entry | None, change: ValueChange) -> Entry | None:
         stored = int(stored)
     if not isinstance(stored, int) or isinstance(stored, bool):
         raise CommitConflict("Another call replaced a counter that this one added to.")
-    return Entry(str(stored + change.delta), change.expires_ms)
+    total = stored + change.delta
+    if abs(total) > SAFE_INTEGER:
+        raise CommitConflict("Together with another call the sum is beyond what JavaScript counts exactly.")
+    return Entry(str(total), change.expires_ms)

@@ -16,7 +16,7 @@ import pytest
 from sandbox.capabilities import egress
 from sandbox.capabilities.backends.memory import MemoryBackend
 from tests.sandbox.capabilities.harness import HostFault, ask, code_of, make
-from tests.sandbox.capabilities.web import HEAD, Handler, fetch, grants, raw, server, untrusted
+from tests.sandbox.capabilities.web import HEAD, Handler, fetch, grants, raw, resolver, server, untrusted
 
 __all__ = ["server", "untrusted"]
 
@@ -128,6 +128,21 @@ def test_e14_a_hanging_look_up_ends_at_the_time(monkeypatch: pytest.MonkeyPatch)
     release.set()
 
 
+def test_a_look_up_that_cannot_begin_takes_no_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no thread can be had for a look-up, the request fails, and the next one finds every place free."""
+
+    def none_left(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    resolver(monkeypatch, ["10.0.0.1"])
+    url = "https://api.example.com/"
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", none_left)
+        for _ in range(40):
+            assert code_of(make(grants("api.example.com")), "http", "fetch", url) == "resolve_failed"
+    assert code_of(make(grants("api.example.com")), "http", "fetch", url) == "address_refused"
+
+
 def test_e15_requests_are_counted_by_call_and_hour(server: Any) -> None:
     """E15: requests end at the quantity of a call, and across calls at that of the hour."""
     Handler.answers["/a"] = lambda h: h.plain(b"x")
@@ -162,3 +177,42 @@ def test_e19_nothing_is_remembered_between_requests(server: Any) -> None:
     for _ in range(2):
         ask(session, "http", "fetch", f"http://{server.origin}/a")
     assert all("cookie" not in headers for _, _, headers, _ in Handler.seen)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"Content-Length: 100\r\n\r\nhello",
+        b"Content-Length: 100\r\n\r\n",
+        b"Content-Encoding: gzip\r\n\r\n" + gzip.compress(b"hello " * 100)[:-12],
+        b"Content-Encoding: gzip\r\n\r\n" + gzip.compress(b"hello ") + gzip.compress(b"world")[:-9],
+        b"Content-Encoding: deflate\r\n\r\n" + zlib.compress(b"hello " * 100)[:-5],
+    ],
+    ids=["cut", "none of it", "gzip cut", "second member cut", "deflate cut"],
+)
+def test_an_answer_that_was_cut_off_is_none(server: Any, answer: bytes) -> None:
+    """A part of an answer is never told as if it were the whole, whatever it was packed in."""
+    Handler.answers["/cut"] = raw(server, HEAD, answer)
+    with pytest.raises(HostFault, match="bad_response"):
+        fetch(server, "/cut")
+
+
+def test_every_member_of_a_packed_answer_is_read(server: Any) -> None:
+    """A gzip body may have several members; what follows the last one is ignored, as browsers do."""
+    members = gzip.compress(b"hello ") + gzip.compress(b"wor") + gzip.compress(b"ld")
+    for end in (b"", b"\0" * 8):
+        Handler.answers["/members"] = raw(server, HEAD, b"Content-Encoding: gzip\r\n\r\n", members + end)
+        assert fetch(server, "/members")["text"] == "hello world"
+    Handler.answers["/nothing"] = raw(server, HEAD, b"Content-Encoding: gzip\r\nContent-Length: 0\r\n\r\n")
+    assert fetch(server, "/nothing")["text"] == ""
+
+
+def test_members_together_end_at_the_cap(server: Any) -> None:
+    """The cap on decoded bytes holds for all members together, and members without end are refused."""
+    grant = grants(f"http://{server.origin}", bytes=10_000)
+    Handler.answers["/much"] = raw(server, HEAD, b"Content-Encoding: gzip\r\n\r\n", gzip.compress(b"x" * 6000) * 2)
+    with pytest.raises(HostFault, match="response_too_large"):
+        fetch(server, "/much", grant=grant)
+    Handler.answers["/many"] = raw(server, HEAD, b"Content-Encoding: gzip\r\n\r\n", gzip.compress(b"") * 400)
+    with pytest.raises(HostFault, match="bad_response"):
+        fetch(server, "/many", grant=grant)

@@ -80,6 +80,21 @@ def test_counters_add_up_under_overlap(backend: Any) -> None:
     assert ask(make(backend=backend), "kv", "get", "n") == 15
 
 
+def test_sums_of_overlapping_calls_stay_exact(backend: Any) -> None:
+    """Two calls that each may add, and together would pass what JavaScript counts exactly: the later one conflicts."""
+    most = 2**53 - 1
+    session = make(backend=backend)
+    ask(session, "kv", "set", "n", most - 5)
+    session.commit()
+    first, second = make(backend=backend), make(backend=backend)
+    assert ask(first, "kv", "increment", "n", 3) == most - 2
+    assert ask(second, "kv", "increment", "n", 5) == most
+    first.commit()
+    with pytest.raises(CommitConflict):
+        second.commit()
+    assert ask(make(backend=backend), "kv", "get", "n") == most - 2
+
+
 def test_increment_refuses_what_is_no_number(backend: Any) -> None:
     """Text cannot be added to, and a sum beyond exact whole numbers is refused."""
     session = make(backend=backend)

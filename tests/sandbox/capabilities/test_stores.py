@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 from typing import Any
 
 import pytest
@@ -275,3 +276,42 @@ def test_users_show_allowed_fields_only(db: None, django_user_model: Any) -> Non
     assert ask(plain, "users_read", "list", {"where": {"username": "ann"}})["items"] == [shown]
     consented = make({"users:read": {"reason": "t", "email": True}}, backend=MemoryBackend())
     assert ask(consented, "users_read", "get", user.pk)["email"] == "ann@example.com"
+
+
+@pytest.mark.parametrize("inside", ["[" * 50_000, '["\\ud800", "a"]', '["a", "\\ud800"]', '{"a": 1}', "[1, 2]", "["])
+def test_a_forged_cursor_is_an_argument_that_cannot_be_used(backend: Any, inside: str) -> None:
+    """A cursor that no query gave is the plugin's mistake and never counted as a failure of the host."""
+    cursor = base64.urlsafe_b64encode(inside.encode()).decode()
+    for options in ({"cursor": cursor}, {"cursor": cursor, "orderBy": "total"}):
+        session = make(DOCS, backend=backend)
+        assert code_of(session, "documents", "query", "orders", options) == "invalid_argument"
+        assert session.host_error is None
+
+
+@pytest.mark.parametrize("removed", [False, True], ids=["replaced", "removed"])
+def test_a_file_that_is_replaced_while_it_is_read(backend: Any, removed: bool, settings: Any, tmp_path: Any) -> None:
+    """Another call replaces or removes a file between its row and its bytes: the reader gets what stands now."""
+    settings.MEDIA_ROOT = tmp_path
+    first = make(BLOBS, backend=backend)
+    ask(first, "blobs", "put", "a", base64.b64encode(b"old").decode())
+    first.commit()
+    real, once = backend.blobs.read, contextlib.ExitStack()
+
+    def replaced() -> None:
+        other = make(BLOBS, backend=backend)
+        if removed:
+            ask(other, "blobs", "delete", "a")
+        else:
+            ask(other, "blobs", "put", "a", base64.b64encode(b"new").decode())
+        other.commit()
+
+    def late(blob: Any) -> Any:
+        once.close()
+        return real(blob)
+
+    once.callback(replaced)
+    backend.blobs.read = late
+    reader = make(BLOBS, backend=backend)
+    told = ask(reader, "blobs", "get", "a")
+    assert reader.host_error is None
+    assert told is None if removed else base64.b64decode(told["base64"]) == b"new"
