@@ -32,11 +32,13 @@ def add(row: rows.Row) -> None:
     """Let a row wait for the next batch."""
     global _thread
     with _lock:
+        if _thread is None:
+            # Kept when it runs: where no thread can be had, this row is not taken, and the next one tries again.
+            thread = threading.Thread(target=_run, daemon=True, name="sandbox-ledger")
+            thread.start()
+            _thread = thread
         _waiting.append(row)
         full = len(_waiting) >= MOST_WAITING
-        if _thread is None:
-            _thread = threading.Thread(target=_run, daemon=True, name="sandbox-ledger")
-            _thread.start()
     if full:
         flush()
 

@@ -291,6 +291,8 @@ def replay(body: str, *, artifact: Artifact | None = None) -> Replay:
         notes.append("the recorded call ended by the wall clock, which no tape can repeat exactly")
     if str(error.get("code", "")).startswith("commit_"):
         notes.append("the recorded call failed while its writes were stored, which a replay does not do")
+    if status == "host_error" and not str(error.get("code", "")).startswith(("commit_", "input_")):
+        notes.append("the recorded call failed because its host did, which a replay does not do")
     call = tape["call"]
     recording = Recording([_call(one) for one in tape["hostCalls"]])
     outcome = host.execute(
@@ -331,11 +333,37 @@ def read(body: str) -> dict[str, Any]:
         members = {"engine", "artifact", "call", "redacted", "grants", "limits", "hostCalls", "outcome"}
         if not known or not members <= tape.keys():
             raise TapeUnreadable
-        Limits(**tape["limits"])
-    except (ValueError, TypeError, RecursionError) as error:
+        _check(tape)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise TapeUnreadable from error
     else:
         return tape  # type: ignore[no-any-return]
+
+
+_CALL = {"id": str, "plugin": str, "version": str, "hook": str, "nowMs": int, "settings": dict, "depth": int}
+
+
+def _check(tape: dict[str, Any]) -> None:
+    """Look at whatever a replay uses: a tape may come from a file that somebody changed.
+
+    Raises:
+        ValueError, TypeError, KeyError, AttributeError: a member is missing or of the wrong kind.
+    """
+    call, outcome = tape["call"], tape["outcome"]
+    Limits(**tape["limits"])
+    int(call["seed"])
+    calls = [_call(one) for one in tape["hostCalls"]]
+    members = [(call[name], kind) for name, kind in _CALL.items()]
+    members += [(call, dict), (tape["engine"], str), (tape["artifact"]["digest"], str), (outcome["status"], str)]
+    members += [(outcome["error"] if outcome["error"] is not None else {}, dict)]
+    members += [(grant, dict) for grant in tape["grants"].values()]
+    members += [(one.family, str) for one in calls] + [(one.op, str) for one in calls]
+    if "event" not in call or not all(isinstance(value, kind) for value, kind in members):
+        raise TypeError("a member is of another kind")
+    for one in calls:
+        told = json.loads(one.answer)
+        if one.refused and not (isinstance(told["code"], str) and isinstance(told["error"], str)):
+            raise TypeError("a refusal says no reason")
 
 
 def _call(written: Mapping[str, Any]) -> HostCall:

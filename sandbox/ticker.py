@@ -40,17 +40,18 @@ class Ticker:
 
     def __enter__(self) -> int:
         with self._lock:
-            self._active += 1
             now = time.monotonic()
             if not self._asleep:
+                self._active += 1
                 return int((now - self._begun) / _STEP) - self._done
+            if not self._started:
+                # Before anything is counted: where no thread can be had, no call may run, and the next one tries again.
+                threading.Thread(target=self._run, daemon=True, name="sandbox-ticker").start()
+                self._started = True
+            self._active += 1
             self._asleep = False
             self._begun, self._done = now, 0
-            if self._started:
-                self._changed.notify()
-            else:
-                self._started = True
-                threading.Thread(target=self._run, daemon=True, name="sandbox-ticker").start()
+            self._changed.notify()
             return 0
 
     def __exit__(self, *exception: object) -> None:

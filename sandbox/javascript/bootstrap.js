@@ -9,7 +9,8 @@
 
   // ---- Host calls ------------------------------------------------------------------------------------------------
   function call(family, op, args) {
-    const answer = parse(host(family, stringify({ op, args })));
+    const request = stringify({ op, args });
+    const answer = parse(host(family, family === "log" ? whole(request) : request));
     if (answer.error !== undefined) {
       const error = new Error(answer.error);
       error.code = answer.code;
@@ -17,6 +18,8 @@
     }
     return answer.value;
   }
+  // Half of a surrogate pair, which stringify escapes, cannot cross: a text that was cut in a pair is logged all the same.
+  const whole = (json) => json.includes("\\ud") ? json.replace(/\\(?:ud[89a-f][0-9a-f]{2}|[^])/g, (one) => (one.length > 2 ? "\ufffd" : one)) : json;
   const operation = (family, op) => async (...args) => call(family, op, args);
   const namespace = (family, operations) =>
     Object.freeze(Object.fromEntries(operations.map((op) => [op, operation(family, op)])));
@@ -43,17 +46,20 @@
 
   // ---- Log and console -------------------------------------------------------------------------------------------
   function shown(value) {
-    if (typeof value === "string") return value;
-    if (typeof value === "bigint") return `${value}n`;
-    if (value instanceof Error) return value.stack ? `${value.name}: ${value.message}\n${value.stack}` : String(value);
-    if (typeof value !== "object" || value === null) return String(value);
     try {
+      if (typeof value === "string") return value;
+      if (typeof value === "bigint") return `${value}n`;
+      if (value instanceof Error) return value.stack ? `${value.name}: ${value.message}\n${value.stack}` : String(value);
+      if (typeof value !== "object" || value === null) return String(value);
       return stringify(value) ?? String(value);
     } catch {
-      return Object.prototype.toString.call(value);
+      // Cyclic, a proxy, a getter that throws: a line of log is no reason for a call to end.
+      try { return Object.prototype.toString.call(value); } catch { return "[cannot be shown]"; }
     }
   }
-  const write = (level) => (...values) => void call("log", level, [values.map(shown).join(" ")]);
+  // No host keeps a line as long as this; what a host call may carry is not much more.
+  const LINE = 1 << 19;
+  const write = (level) => (...values) => void call("log", level, [values.map(shown).join(" ").slice(0, LINE)]);
   const levels = ["debug", "info", "warn", "error"];
   base.log = Object.freeze(
     Object.fromEntries(levels.map((level) => [level, async (message, ...data) => call("log", level, [message, ...data])])),
@@ -415,7 +421,9 @@
   }
   function describe(error, code) {
     const object = typeof error === "object" && error !== null;
-    const text = (value) => (typeof value === "string" ? value.toWellFormed() : "");
+    const text = (value) => (typeof value === "string" ? value : "");
+    // Cut first: the cut may fall between the halves of a pair.
+    const cut = (value, length) => value.slice(0, length).toWellFormed();
     let message = object ? text(error.message) : text(String(error));
     const name = (object && text(error.name)) || "Error";
     if (name === "ReferenceError" && HINTS[message]) message += `; ${HINTS[message]}`;
@@ -423,7 +431,7 @@
     if (name === "InternalError" && message === "out of memory") own = "memory_exhausted";
     if (name === "InternalError" && message.startsWith("the promise never settles")) own = "promise_never_settles";
     if (name === "RangeError" && message === "Maximum call stack size exceeded") own ||= "stack_overflow";
-    return stringify({ error: { name: name.slice(0, 200), message: message.slice(0, 4000), stack: (object ? text(error.stack) : "").slice(0, 8000), code: own.slice(0, 100) } });
+    return stringify({ error: { name: cut(name, 200), message: cut(message, 4000), stack: cut(object ? text(error.stack) : "", 8000), code: cut(own, 100) } });
   }
   return { install, invoke, describe };
 })

@@ -239,3 +239,45 @@ def test_the_engine_builds_again_to_the_same_bytes() -> None:
     import sys
 
     subprocess.run([sys.executable, str(ROOT / "sandbox" / "javascript" / "build.py"), "--check"], check=True)
+
+
+ODD = {
+    "revoked proxy": "const p = Proxy.revocable({}, {}); p.revoke(); console.log('a', p.proxy);",
+    "proxy that throws": "console.log('a', new Proxy({}, { getPrototypeOf() { throw new Error('x'); } }));",
+    "stack that throws": "console.log('a', Object.defineProperty(new Error('e'), 'stack', { get() { throw 1; } }));",
+    "text that throws": "console.log('a', Object.assign(() => 1, { toString() { throw 1; } }));",
+    "tag that throws": "console.log('a', { toJSON() { throw 1; }, get [Symbol.toStringTag]() { throw 2; } });",
+    "cyclic": "const a = {}; a.a = a; console.log('a', a);",
+    "half a pair": r"console.log('a', 'b\u{1f600}'.slice(0, 2));",
+    "halves in data": r"await ctx.log.info('a', { ['k\u{1f600}'.slice(0, 2)]: ['\ud83d', '\\ud83d', '\ude00x'] });",
+    "half a message": r"await ctx.log.info('a\u{1f600}'.slice(0, 2));",
+    "longer than a host call may be": "console.log('a' + 'x'.repeat(5e6));",
+}
+
+
+@pytest.mark.parametrize("what", ODD)
+def test_a_log_line_never_ends_a_call(what: str) -> None:
+    """Whatever is logged, the call goes on and the line is there."""
+    source = "async (e, ctx) => { " + ODD[what] + " console.log('after'); return 1; }"
+    outcome = call(javascript(source), limits={"memory_bytes": 64 << 20, "log_bytes": 8 << 20})
+    assert (outcome.status, outcome.result) == (S.OK, 1), outcome.error
+    assert [line.message[:1] for line in outcome.logs] == ["a", "a"]
+
+
+def test_half_a_pair_in_a_log_is_shown_as_such() -> None:
+    """Only the half that has no other one is replaced; an escaped backslash before such digits is none."""
+    source = r"(e, ctx) => ctx.log.info('m', ['\ud83d', '\\ud83d', '\ude00x', '\u{1f600}'])"
+    line = call(javascript(source)).logs[0].message
+    assert line == 'm ["\ufffd","\\\\ud83d","\ufffdx","\U0001f600"]'
+
+
+@pytest.mark.parametrize("cap", ["name", "message", "stack", "code"])
+def test_texts_of_an_error_are_cut_between_characters(cap: str) -> None:
+    """An error whose text is cut in the middle of a pair is still told, with its code."""
+    long = "('a' + '\\u{1f600}'.repeat(9000))"
+    source = f"() => {{ throw Object.assign(new Error('m'), {{ code: 'own' }}, {{ {cap}: {long} }}); }}"
+    outcome = call(javascript(source))
+    assert outcome.status is S.TRAP, outcome
+    assert outcome.error is not None
+    assert outcome.error.code == ("own" if cap != "code" else outcome.error.code)
+    assert getattr(outcome.error, cap).startswith("a\U0001f600")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from sandbox.call import Call
 from sandbox.limits import Limits
 from sandbox.models import Invocation, PluginValue
 from sandbox.outcome import Outcome
-from tests.sandbox.guests import KV, javascript
+from tests.sandbox.guests import KV, call, javascript
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -100,6 +101,29 @@ def test_batches(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     assert batches.flush() == 5
     assert Invocation.objects.count() == 5
     assert batches.flush() == 0
+
+
+def test_batches_begin_when_a_thread_can_be_had(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A writer that could not be started fails the call whole, leaves no row behind, and is started by the next one."""
+    settings.SANDBOX_LEDGER = "batched"
+    batches.flush()
+    monkeypatch.setattr(batches, "_thread", None)
+
+    def none_left(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    artifact = javascript(WRITER)
+    assert call(artifact).ok
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", none_left)
+        assert run(artifact, 1).status == "host_error"
+    assert batches.flush() == 0
+    assert not PluginValue.objects.exists()
+    started: list[threading.Thread] = []
+    monkeypatch.setattr(threading.Thread, "start", lambda thread: started.append(thread))
+    assert run(artifact, 2).ok
+    assert [thread.name for thread in started] == ["sandbox-ledger"]
+    assert batches.flush() == 1
 
 
 def test_unrecorded_calls_leave_nothing() -> None:

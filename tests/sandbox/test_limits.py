@@ -231,6 +231,28 @@ def test_ticks_never_end_early() -> None:
     assert ticker.ticks(1) == 2
 
 
+def test_a_clock_that_could_not_start_is_started_by_the_next_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no thread can be had a call does not run, and the calls after it have deadlines all the same."""
+
+    def none_left(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    ticked = threading.Event()
+    one = ticker.Ticker(ticked.set)
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", none_left)
+        for _ in range(2):
+            with pytest.raises(RuntimeError), one:
+                pass
+    with one:
+        assert ticked.wait(5)
+    ticked.clear()
+    time.sleep(1)
+    # Nothing is counted of the calls that did not run: the clock sleeps again.
+    ticked.clear()
+    assert not ticked.wait(0.2)
+
+
 def test_a_call_does_not_pay_for_ticks_before_it() -> None:
     """A call that begins while the ticker is held up is told how many ticks are late, and none when it is not."""
     held = threading.Event()

@@ -169,3 +169,41 @@ def test_retention_deletes_what_is_over(artifact: Artifact) -> None:
     assert DatabaseBackend().usage("one", "kv")[0] == 0
     assert not Invocation.objects.exists()
     assert NOW
+
+
+@pytest.mark.parametrize("caught", [True, False])
+def test_what_the_host_could_not_do_is_noted(monkeypatch: pytest.MonkeyPatch, caught: bool) -> None:
+    """A call that failed because its host did is not blamed on the plugin: the replay says why it may differ."""
+    source = "async (e, ctx) => { await ctx.kv.get('a')" + (".catch(() => 0)" if caught else "") + "; }"
+    one = compiler.deploy(f"export default {{ hooks: {{ count: {source} }} }};".encode(), kind="javascript")
+
+    def broken(*args: Any, **named: Any) -> Any:
+        raise RuntimeError("the disk is gone")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("sandbox.capabilities.backends.values.DatabaseValues.get", broken)
+        assert run(one, call()).status == "host_error"
+    replayed = tape.replay(Tape.objects.get().body)
+    assert not replayed.same
+    assert any("host" in note for note in replayed.notes), replayed.notes
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        {"call": {}}, {"call": []}, {"artifact": None}, {"outcome": "x"}, {"outcome": {"error": []}}, {"limits": []},
+        {"limits": {"deadline_ms": "1"}}, {"hostCalls": [{}]}, {"hostCalls": 1}, {"hostCalls": ["x"]}, {"grants": []},
+        {"call": {"seed": "x"}}, {"call": {"nowMs": "x"}}, {"call": {"settings": 1}},
+        {"hostCalls": [{"family": "kv", "op": "get", "refused": False, "requestBase64": "x", "answer": ""}]},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_tape_that_somebody_changed_is_refused(artifact: Artifact, spoil: dict[str, Any]) -> None:
+    """A tape comes from a file: members of the wrong kind are an error that says so, and nothing runs."""
+    run(artifact, dataclasses.replace(call("fail"), id="inv_f"))
+    body = json.loads(Tape.objects.get().body)
+    for member, value in spoil.items():
+        keep = isinstance(body[member], dict) and isinstance(value, dict) and value
+        body[member] = {**body[member], **value} if keep else value
+    with pytest.raises(tape.TapeUnreadable):
+        tape.replay(json.dumps(body))
