@@ -19,12 +19,15 @@ def next_after(cron: str, timezone: str, moment: datetime) -> datetime:
         InvalidRequest: not a cron line, no such time zone, or a time that never comes.
     """
     try:
-        following: datetime = next(CronSim(cron, moment.astimezone(ZoneInfo(timezone))))
-    except (CronSimError, ZoneInfoNotFoundError, ValueError) as error:
+        times = CronSim(cron, moment.astimezone(ZoneInfo(timezone)))
+        # In the second of two hours that bear one name the first answer lies in the first of them: it is over.
+        following: datetime = next(one for one in (time.astimezone(UTC) for time in times) if one > moment)
+    except (CronSimError, ZoneInfoNotFoundError, ValueError, OSError) as error:
+        # OSError: a name that is a folder of zones, such as America.
         raise InvalidRequest(f"The schedule {cron[:100]!r} in {timezone[:60]!r} cannot be understood.") from error
     except StopIteration:
         raise InvalidRequest(f"The time of the schedule {cron[:100]!r} never comes.") from None
-    return following.astimezone(UTC)
+    return following
 
 
 def align(entry: PluginEntry, deployment: Deployment, *, now: datetime) -> None:
