@@ -49,7 +49,8 @@ def wake(run_id: str, *, tenant: str = "", actor: str = "", now: int | None = No
         _lock_places(cursor, run_id)
         run = _lock(cursor, run_id, tenant)
         wake_at: int | None = moment
-        woken = run.status == states.RUNNING and not run.lease_owner and run.wake_at is not None
+        blocked = run.concurrency_key is not None and run_id not in slots.holders(cursor, run.concurrency_key)
+        woken = run.status == states.RUNNING and not run.lease_owner and run.wake_at is not None and not blocked
         if run.status == states.WAITING:
             cursor.execute(
                 "SELECT key FROM runs_waitpoint WHERE run_id = %s AND state = 'pending' AND kind = 'DATETIME' "
@@ -62,9 +63,9 @@ def wake(run_id: str, *, tenant: str = "", actor: str = "", now: int | None = No
                 cursor.execute(
                     "UPDATE runs_waitpoint SET wake_at = %s WHERE run_id = %s AND key = %s", [moment, run_id, row[0]]
                 )
-            if run.concurrency_key is not None and run_id not in slots.holders(cursor, run.concurrency_key):
+            if blocked:
                 # Its delay is over, and it still waits for a place.
-                wake_at = None
+                wake_at = run.deadline
         if not woken:
             raise Conflict(f"run {run_id} does not sleep")
         cursor.execute(
@@ -207,7 +208,7 @@ def _wake_of(cursor: Any, run: Held, now: int) -> int | None:
         run.read(rows_of(cursor, [run.id])[run.id])
         limit = int((run.meta.get("concurrency") or {}).get("limit", 1))
         if not slots.admit(cursor, run.concurrency_key, run.id, limit=limit, now=now):
-            return None
+            return run.deadline
     if run.status == states.WAITING:
         wake_at = waitpoints.pending_wake(cursor, run.id, run.deadline)
         return None if wake_at is None else max(now, wake_at)

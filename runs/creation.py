@@ -70,7 +70,7 @@ class NewRun:
 def insert(cursor: Any, new: NewRun, *, claim: bool, now: int, blocked: bool = False) -> Held:
     """Insert a run, already claimed by this process or ready for any worker.
 
-    ``blocked``: it waits for a place under its concurrency key, and nothing wakes it until one is free.
+    ``blocked``: it waits for a place under its concurrency key, and only its deadline wakes it until one is free.
     """
     status, wake_at, invocations = states.RUNNING, now, 0
     if new.delay is not None:
@@ -88,7 +88,8 @@ def insert(cursor: Any, new: NewRun, *, claim: bool, now: int, blocked: bool = F
         status=status,
         fence=1,
         lease_owner=leases.owner() if invocations else "",
-        wake_at=None if blocked else wake_at,
+        # Without a place it is looked at for its deadline only.
+        wake_at=new.deadline if blocked else wake_at,
         next_seq=1 + len(new.journal),
         invocations=invocations,
         metadata_cursor=new.metadata_cursor,

@@ -243,7 +243,7 @@ def _reason(run: Run, waits: list[dict[str, Any]], now: int) -> dict[str, Any]:
     if run.paused:
         return {"reason": "paused", "text": "Somebody paused it; unpause it to go on."}
     if run.status == states.WAITING:
-        blocked = None if run.wake_at is not None else _blocked(run)
+        blocked = _blocked(run)
         if blocked is not None:
             return blocked
         names = ", ".join(wait["text"] for wait in waits) or "nothing"
@@ -263,7 +263,7 @@ def _reason(run: Run, waits: list[dict[str, Any]], now: int) -> dict[str, Any]:
             "leaseOwner": run.lease_owner,
             "leaseEndsInMs": left,
         }
-    blocked = None if run.wake_at is not None else _blocked(run)
+    blocked = _blocked(run)
     if blocked is not None:
         return blocked
     if run.attempts:

@@ -91,15 +91,13 @@ def resume(
         input=body["input"] if "input" in body else (jsontext.value_or_absent(data.input) if data else ABSENT),
         tenant_meta=tenant_meta,
         triggered_by={"kind": "api"} | ({"actor": user} if user else {}),
-        tags=list(
-            dict.fromkeys(
-                [
-                    *(parent_tags if isinstance(parent_tags, list) else []),
-                    "resume:true",
-                    f"parentRunId:{parent_id}",
-                    *body.get("tags", []),
-                ]
-            )
+        tags=_distinct(
+            [
+                *(parent_tags if isinstance(parent_tags, list) else []),
+                "resume:true",
+                f"parentRunId:{parent_id}",
+                *body.get("tags", []),
+            ]
         ),
         body_hash=jsontext.fingerprint([parent_id, {k: v for k, v in body.items() if k != "runId"}]),
         started_at=moment,
@@ -118,6 +116,11 @@ def resume(
         raise WorkflowNotFound(f'workflow "{workflow_id[:200]}" is not known here and no tenant is configured')
     triggered = lifecycle.start(new, claim=claim, own_id="runId" in body, now=moment)
     return Resumed(triggered, step)
+
+
+def _distinct(tags: list[Any]) -> list[Any]:
+    """Each once, in their order. A trigger takes any JSON as a tag, also what Python cannot put into a set."""
+    return list({jsontext.canonical(tag): tag for tag in tags}.values())
 
 
 def _seed(

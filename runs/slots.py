@@ -69,7 +69,7 @@ def release(cursor: Any, run_id: str, key: str, *, now: int) -> None:
         return
     cursor.execute(
         "SELECT id, status, deadline FROM runs_run r WHERE concurrency_key = %s "
-        "AND status IN ('running', 'waiting') AND wake_at IS NULL "
+        "AND status IN ('running', 'waiting') "
         "AND NOT paused AND lease_owner = '' AND NOT EXISTS (SELECT 1 FROM runs_slot s WHERE s.key = r.concurrency_key "
         "AND s.run_id = r.id) ORDER BY priority DESC, created_at, id LIMIT 1",
         [key],
@@ -79,5 +79,5 @@ def release(cursor: Any, run_id: str, key: str, *, now: int) -> None:
         take(cursor, key, row[0], now=now)
         # One that was triggered with a delay goes on waiting for its time, now with a place.
         wake_at = waitpoints.pending_wake(cursor, row[0], row[2]) if row[1] == states.WAITING else now
-        cursor.execute("UPDATE runs_run SET wake_at = %s WHERE id = %s", [wake_at, row[0]])
+        cursor.execute("UPDATE runs_run SET wake_at = %s WHERE id = %s AND lease_owner = ''", [wake_at, row[0]])
         doorbell.ring("runs.tasks.drive", row[0])

@@ -55,3 +55,19 @@ def test_a_payload_that_is_no_json_is_told_in_the_admin(admin_client: Any, workf
 def test_a_link_of_the_far_past_is_over(client: Any) -> None:
     """A signed link whose time is negative is refused like one that ended yesterday."""
     assert client.get(links.url("x", "t", expires_at=-(10**18))).status_code == 403
+
+
+@pytest.mark.parametrize("tags", [5, True, {"a": 1}, [{"a": 1}, 5, [1]], "abc"])
+def test_tags_of_any_form(api: Any, admin_client: Any, workflow: Any, tags: Any) -> None:
+    """A trigger takes any tags, as the seed does; the run is then shown and resumed like others."""
+
+    @workflow("fails")
+    def body(context: Any, given: Any) -> None:
+        context.step("a", lambda: 1 // 0)
+
+    made = api.post("/api/runs", {"workflowId": "fails", "tags": tags}, format="json").json()["id"]
+    assert admin_client.get(f"/admin/runs/run/{made}/change/").status_code == 200
+    answer = api.post(f"/api/runs/{made}/resume", {"tags": ["x", "x"]}, format="json")
+    assert answer.status_code == 200
+    kept = tags if isinstance(tags, list) else []
+    assert answer.json()["saved"]["tags"] == [*kept, "resume:true", f"parentRunId:{made}", "x"]

@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from runs import clock, control, lifecycle, queries, records
+from runs.models import Run
 from tests.runs.conftest import due_now, run, send, statuses, wake
+from zelavis.errors import Conflict
 
 pytestmark = pytest.mark.django_db
 
@@ -90,3 +92,35 @@ def test_a_request_that_comes_again_needs_no_place() -> None:
     run("c", concurrency=rule, run_id="second")
     assert lifecycle.trigger("c", concurrency=rule, run_id="first").created is False
     assert statuses("second") == "waiting"
+
+
+@pytest.mark.parametrize("delayed", [False, True])
+@pytest.mark.parametrize("paused", [False, True])
+def test_a_deadline_ends_a_run_that_waits_for_a_place(delayed: bool, paused: bool) -> None:
+    """A run that finds no place until its deadline fails with it, is never invoked, and cannot be woken past it."""
+    run("c", concurrency={"key": "k"}, run_id="holder")
+    until = later() if delayed else None
+    lifecycle.trigger("c", concurrency={"key": "k"}, deadline=later(), delay_until=until, run_id="waits")
+    if paused:
+        control.pause("waits")
+        control.unpause("waits")
+    if not delayed:
+        with pytest.raises(Conflict):
+            control.wake("waits")
+    wake()
+    assert queries.why("waits")["reason"] == "concurrency"
+    Run.objects.filter(pk="waits").update(deadline=1, wake_at=1)
+    wake()
+    record = records.load("waits")
+    assert record["error"]["code"] == "DEADLINE_EXCEEDED"
+    assert send("holder", "EVENT", "go")["status"] == "completed"
+
+
+def test_a_deadline_does_not_keep_a_run_from_its_place() -> None:
+    """The place that is free goes to the run that waits for it, whether it has a deadline or not."""
+    run("c", concurrency={"key": "k"}, run_id="holder")
+    lifecycle.trigger("c", concurrency={"key": "k"}, deadline=later(), run_id="waits")
+    send("holder", "EVENT", "go")
+    wake()
+    assert queries.why("waits")["reason"] == "waiting"
+    assert send("waits", "EVENT", "go")["status"] == "completed"
