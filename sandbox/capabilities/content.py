@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
+from django.core.exceptions import ValidationError
+
 from sandbox.capabilities import arguments, wire
 from sandbox.capabilities.base import Capability, Context, Handler, Operation
 from sandbox.capabilities.faults import Fault, Refused
@@ -116,7 +118,13 @@ class ReadHandler(Handler):
         after = options.get("cursor")
         if after is not None:
             arguments.checked_key(after, name="cursor", longest=100)
-        items = source.list(where=where, after=after, limit=limit + 1)
+        try:
+            items = source.list(where=where, after=after, limit=limit + 1)
+        except (ValueError, TypeError, OverflowError, ValidationError):
+            # A model's field says so when a value cannot be one of its own; without values it is the source's fault.
+            if not where and after is None:
+                raise
+            raise arguments.invalid("A filter or the cursor is a value that its field cannot have.") from None
         page = [_shown(item, source.shape) for item in items[:limit]]
         return {"items": page, "cursor": str(page[-1]["id"]) if len(items) > limit else None}
 

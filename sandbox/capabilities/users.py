@@ -12,7 +12,8 @@ from sandbox.capabilities.faults import Fault
 
 #: Field a plugin sees, and the model's. Passwords, permissions and log-in times are not on it.
 FIELDS = {"username": "username", "firstName": "first_name", "lastName": "last_name", "isActive": "is_active"}
-_FILTERS = {"username": "username", "isActive": "is_active"}
+#: Field a plugin may filter by, the model's, and the kind of its values.
+_FILTERS: dict[str, tuple[str, type]] = {"username": ("username", str), "isActive": ("is_active", bool)}
 
 
 class UsersHandler(Handler):
@@ -34,9 +35,10 @@ class UsersHandler(Handler):
             # Look-ups such as password__startswith are no field of this list.
             if field not in _FILTERS:
                 raise Fault("field_not_allowed", f"{field[:60]} cannot be filtered by.")
-            if not isinstance(value, (str, bool)) or (isinstance(value, str) and "\x00" in value):
-                raise arguments.invalid("A filter is a text or a boolean.")
-            rows = rows.filter(**{_FILTERS[field]: value})
+            column, kind = _FILTERS[field]
+            if not isinstance(value, kind) or (isinstance(value, str) and "\x00" in value):
+                raise arguments.invalid("username is filtered by a text, isActive by true or false.")
+            rows = rows.filter(**{column: value})
         if options.get("cursor") is not None:
             rows = rows.filter(pk__gt=_number(options["cursor"]))
         limit = arguments.whole(options.get("limit", 20), name="limit", least=1, most=100)

@@ -103,3 +103,32 @@ def test_hooks_that_write_content_end_at_a_depth(pages: _Pages) -> None:
     session = make(BOTH, backend=MemoryBackend(), depth=2)
     ask(session, "content_read", "get", "pages", 1)
     assert code_of(session, "content_write", "update", "pages", 1, {"title": "x"}) == "depth_exceeded"
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("is_active", "yes"), ("is_active", ""), ("pk", "abc"), ("pk", True), ("pk", 2**63), ("pk", 1.5)],
+)
+def test_a_filter_that_its_field_cannot_have(
+    db: None, pages: _Pages, monkeypatch: pytest.MonkeyPatch, django_user_model: Any, field: str, value: Any
+) -> None:
+    """A value that a model's field refuses is the plugin's mistake, or finds nothing; never a failure of the host."""
+
+    def rows(*, where: Mapping[str, Any], after: str | None, limit: int) -> list[Mapping[str, Any]]:
+        return list(django_user_model.objects.filter(**{field: where["title"]}).values()[:limit])
+
+    monkeypatch.setattr(pages, "list", rows)
+    session = make(READ, backend=MemoryBackend())
+    assert code_of(session, "content_read", "list", "pages", {"where": {"title": value}}) in ("invalid_argument", "")
+    assert session.host_error is None
+
+
+def test_a_source_that_fails_by_itself_is_the_hosts_fault(pages: _Pages, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a value of the plugin's, an error of the source stays what it is."""
+
+    def broken(**named: Any) -> list[Mapping[str, Any]]:
+        raise ValueError("a bug")
+
+    monkeypatch.setattr(pages, "list", broken)
+    session = make(READ, backend=MemoryBackend())
+    assert code_of(session, "content_read", "list", "pages") == "host_error"

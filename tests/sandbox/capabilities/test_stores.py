@@ -274,6 +274,10 @@ def test_users_show_allowed_fields_only(db: None, django_user_model: Any) -> Non
     for field in ("password__startswith", "password", "is_superuser", "username__startswith"):
         assert code_of(plain, "users_read", "list", {"where": {field: "a"}}) == "field_not_allowed"
     assert ask(plain, "users_read", "list", {"where": {"username": "ann"}})["items"] == [shown]
+    assert ask(plain, "users_read", "list", {"where": {"isActive": True}})["items"] == [shown]
+    for where in ({"isActive": "yes"}, {"isActive": ""}, {"username": True}, {"username": "a\0"}, {"isActive": 1}):
+        assert code_of(plain, "users_read", "list", {"where": where}) == "invalid_argument"
+    assert plain.host_error is None
     consented = make({"users:read": {"reason": "t", "email": True}}, backend=MemoryBackend())
     assert ask(consented, "users_read", "get", user.pk)["email"] == "ann@example.com"
 
