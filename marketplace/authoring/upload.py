@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
 from typing import Any
@@ -47,13 +46,19 @@ def publish(
 
     Raises:
         Refused: with the server's reason.
-        AuthorError: the server cannot be reached.
+        AuthorError: the server cannot be reached, is none of this kind, or its address or the token cannot be one.
     """
-    with httpx.Client(
-        base_url=f"{server.rstrip('/')}/api/marketplace",
-        headers={"Authorization": f"Bearer {token}"},
-        timeout=_SECONDS,
-    ) as client:
+    if not token.isascii() or not token.isprintable():
+        raise AuthorError("The token has characters that no token has.")
+    try:
+        client = httpx.Client(
+            base_url=f"{server.rstrip('/')}/api/marketplace",
+            headers={"Authorization": f"Bearer {token}"},
+            timeout=_SECONDS,
+        )
+    except (httpx.InvalidURL, ValueError) as error:
+        raise AuthorError(f"{server} is no address of a server: {error}") from error
+    with client:
         announced = {"plugin": name, "publisher": publisher, "size": len(content), "digest": digest_of(content)}
         upload = _ask(client, "POST", "/uploads", wait=wait, json=announced)
         place = f"/uploads/{upload['id']}"
@@ -98,7 +103,7 @@ def _ask(client: httpx.Client, method: str, path: str, *, wait: Callable[[float]
 def _said(answer: httpx.Response) -> dict[str, Any]:
     try:
         body = answer.json()
-    except json.JSONDecodeError:
+    except ValueError:
         return {}
     return body if isinstance(body, dict) else {}
 
@@ -106,6 +111,9 @@ def _said(answer: httpx.Response) -> dict[str, Any]:
 def _taken(answer: httpx.Response) -> dict[str, Any]:
     body = _said(answer)
     if answer.status_code < 400:
+        if not answer.is_success or not body.get("id"):
+            # A redirect, or somebody's page: not the server that was meant.
+            raise AuthorError(f"{answer.request.url.host} answered {answer.status_code}, not as a marketplace does.")
         return body
     message = body.get("message") or body.get("detail") or "no reason given"
     lines = [f"{answer.request.url.host} answered {answer.status_code} {body.get('error', '')}: {message}"]

@@ -173,7 +173,10 @@ class Command(BaseCommand):
         with working(self.stderr, f"packing {path}"):
             content = project.bundle(plugin)
         file = Path(output or f"{plugin.manifest.name}-{plugin.manifest.version}.zip")
-        file.write_bytes(content)
+        try:
+            file.write_bytes(content)
+        except OSError as error:
+            raise AuthorError(f"{file}: {error.strerror}") from error
         digest = bundles.digest_of(content)
         told = {"file": str(file), "bytes": len(content), "digest": digest}
         self._say(told, f"{file}: {len(content):,} bytes, sha256 {digest}", as_json=options["json"])
