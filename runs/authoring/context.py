@@ -149,6 +149,8 @@ class Context:
         while f"step-retry:{name}:{number}" in self._held.resolved:
             number += 1
         waiting = f"step-retry:{name}:{number}"
+        if retries.attempts > 1 and len(waiting) > protocol.LONGEST_NAME:
+            raise ValueError("a step that is tried again needs a shorter name")
         if waiting in self._held.pending:
             # Something else woke the run: the try is not due yet.
             self._park([Wait(waiting, states.DATETIME, {"step": name, "attempt": number})])
@@ -259,6 +261,8 @@ class Context:
 
         One that was cut off is sent anew, from the beginning, in the place of what there was.
         """
+        if not 0 < len(stream_id) <= protocol.LONGEST_NAME or "\x00" in stream_id:
+            raise ValueError("a stream needs an id of 1 to 400 characters")
         if stream_id in self._streamed:
             return
         if self._durable:

@@ -37,6 +37,20 @@ class Waitable:
     #: What the resolution's journal entry means to the body.
     read: Callable[[dict[str, Any]], Any] = field(default=lambda entry: entry.get("payload"), repr=False)
 
+    def __post_init__(self) -> None:
+        """What becomes a column has to fit it, as of a tenant's answer.
+
+        Raises:
+            ValueError: a name that is empty, too long, or holds a NUL.
+        """
+        wait, longest = self.wait, protocol.LONGEST_NAME
+        if len(wait.key) > longest or "\x00" in wait.key:
+            raise ValueError(f"a name that is waited for is too long or holds a NUL: {wait.key[:60]!r}")
+        if wait.kind == states.RUN:
+            longest = protocol.LONGEST_WORKFLOW
+        if wait.kind != states.DATETIME and not 0 < len(wait.match_key) <= longest:
+            raise ValueError(f"a name that is waited for has 1 to {longest} characters: {wait.key[:60]!r}")
+
     def result(self, entry: dict[str, Any]) -> Any:
         """The value for the body.
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from runs import protocol
+from runs.authoring import Retries
 from tests.runs.conftest import run
 
 pytestmark = pytest.mark.django_db
@@ -27,6 +28,14 @@ pytestmark = pytest.mark.django_db
         lambda context: context.metadata.increment("n", float("inf")),
         lambda context: context.invoke("greet", {"at": timedelta(1)}),
         lambda context: context.invoke("greet", tags=[object()]),
+        lambda context: context.invoke("w" * 201),
+        lambda context: context.wait_for_event("e" * 400),
+        lambda context: context.wait_for_event(""),
+        lambda context: context.wait_for_signal("a\x00"),
+        lambda context: context.token("t" * 400).wait(),
+        lambda context: context.stream("s" * 401, [1]),
+        lambda context: context.stream("s\x00", [1]),
+        lambda context: context.step("n" * 400, lambda: 1 // 0, retries=Retries()),
     ],
 )
 def test_what_cannot_be_kept_fails_the_body(workflow: Any, act: Callable[[Any], Any]) -> None:
