@@ -95,6 +95,21 @@ def test_a_share_of_the_calls_goes_to_the_new_version_until_all_do(installed: AP
     assert set(fire(installed, 5)) == {("1.1.0", "ok")}
 
 
+def test_who_has_a_tag_of_a_staged_update_sees_it_go_on(installed: APIClient, tmp_path: Path) -> None:
+    """Calls and shares move without a revision, so If-None-Match is no 304 while stages run; afterwards it is again."""
+    approved(tmp_path, version="1.1.0")
+    update(installed, percent=50)
+    for path in ("/api/plugins/counter", "/api/plugins"):
+        tag = installed.get(path)["ETag"]
+        fire(installed, 4)
+        seen = installed.get(path, HTTP_IF_NONE_MATCH=tag)
+        assert (seen.status_code, seen["ETag"]) == (200, tag)
+    installed.post("/api/plugins/counter/rollback", {}, format="json")
+    for path in ("/api/plugins/counter", "/api/plugins"):
+        tag = installed.get(path)["ETag"]
+        assert installed.get(path, HTTP_IF_NONE_MATCH=tag).status_code == 304
+
+
 def test_a_new_version_that_fails_is_halted_by_itself(installed: APIClient, tmp_path: Path) -> None:
     """Its failures end the stages within calls, the old version answers the very next one, its breaker is untouched."""
     approved(tmp_path, version="1.1.0", module=BROKEN)

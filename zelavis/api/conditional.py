@@ -33,11 +33,14 @@ def expected(request: Request, kind: str) -> int | None:
     return int(match[2])
 
 
-def answer(request: Request, data: object, *, kind: str, revision: int) -> Response:
-    """200 with the tag, or 304 when the caller has this revision."""
+def answer(request: Request, data: object, *, kind: str, revision: int, moving: bool = False) -> Response:
+    """200 with the tag, or 304 when the caller has this revision.
+
+    ``moving``: parts of ``data`` change without the revision now, so that the caller is not told that nothing did.
+    """
     current = tag(kind, revision)
     known = [part.strip() for part in request.headers.get("If-None-Match", "").split(",")]
     # Weak comparison: the prefix says nothing here.
-    if "*" in known or current in known or current.removeprefix("W/") in known:
+    if not moving and ("*" in known or current in known or current.removeprefix("W/") in known):
         return Response(status=status.HTTP_304_NOT_MODIFIED, headers={"ETag": current})
     return Response(data, headers={"ETag": current})

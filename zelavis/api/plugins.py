@@ -108,8 +108,11 @@ class Plugins(Idempotent):
     def get(self, request: Request) -> Response:
         """All entries, in registry order, at one revision."""
         revision, _ = registry.revision()
-        data = {"data": registry.entries(), "revision": revision}
-        return conditional.answer(request, PluginList(data).data, kind="registry", revision=revision)
+        entries = list(registry.entries())
+        told = PluginList({"data": entries, "revision": revision}).data
+        # The figures of a staged update are the marketplace's, and move with every call.
+        staged = any(entry.rollout is not None for entry in entries)
+        return conditional.answer(request, told, kind="registry", revision=revision, moving=staged)
 
     @extend_schema(operation_id="plugins_create", request=NewPlugin, responses={201: PluginAndMaybeActivation})
     def post(self, request: Request) -> Response:
@@ -150,7 +153,9 @@ class Plugin(Idempotent):
     def get(self, request: Request, name: str) -> Response:
         """The entry, with what serves and what served before."""
         entry = registry.get(name)
-        return conditional.answer(request, EntryShape(entry).data, kind="plugin", revision=entry.revision)
+        return conditional.answer(
+            request, EntryShape(entry).data, kind="plugin", revision=entry.revision, moving=entry.rollout is not None
+        )
 
     @extend_schema(operation_id="plugins_change", request=PluginChange, responses=PluginAndMaybeActivation)
     def patch(self, request: Request, name: str) -> Response:
