@@ -141,7 +141,7 @@ def _seed(
     ]
     # The last failed step is what the run died of; an earlier one was caught by the body.
     failed = [key for kind, key, data in entries if kind == JournalEntry.STEP and data.get("status") == "err"]
-    step = asked or (failed[-1] if failed else None)
+    step = asked if asked is not None else failed[-1] if failed else None
     if not step:
         raise ResumeFailed(f'run "{parent_id}" has no failed step; pass resumeFromStep explicitly to resume it')
     if seeds is not None:

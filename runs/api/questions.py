@@ -32,7 +32,9 @@ def question(request: HttpRequest, signed: str) -> HttpResponse:
         asked = links.read(signed)
     except TokenLinkInvalid as error:
         return _page(request, {"problem": error.message}, 403)
-    wait = Waitpoint.objects.filter(run_id=asked.run_id, kind=states.MANUAL, match_key=asked.token_id).first()
+    waits = Waitpoint.objects.filter(run_id=asked.run_id, kind=states.MANUAL, match_key=asked.token_id)
+    # A run may ask the same question again.
+    wait = waits.filter(state=states.PENDING).first() or waits.first()
     if wait is None:
         return _page(request, {"problem": "The run does not ask this question yet, or no longer."}, 404)
     if wait.state != states.PENDING:

@@ -71,3 +71,11 @@ def test_tags_of_any_form(api: Any, admin_client: Any, workflow: Any, tags: Any)
     assert answer.status_code == 200
     kept = tags if isinstance(tags, list) else []
     assert answer.json()["saved"]["tags"] == [*kept, "resume:true", f"parentRunId:{made}", "x"]
+
+
+def test_an_empty_step_is_no_step_to_resume_from(api: Any, workflow: Any) -> None:
+    """``resumeFromStep: ""`` is refused as by the seed, and starts nothing."""
+    workflow("fails")(lambda context, given: context.step("a", lambda: 1 // 0))
+    made = run("fails")["id"]
+    answer = api.post(f"/api/runs/{made}/resume", {"resumeFromStep": ""}, format="json")
+    assert (answer.status_code, answer.json()["error"]) == (400, "resume_failed")

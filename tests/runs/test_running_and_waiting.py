@@ -67,3 +67,25 @@ def test_who_injects_directly_is_refused_as_before(half: str) -> None:
     lifecycle.cancel(half)
     with pytest.raises(NotParked):
         inbox.inject(half, "EVENT", "b", also_running=True)
+
+
+def test_a_question_asked_again_can_be_answered_again(tenant: Any, api: Any) -> None:
+    """A run that asks for one token twice is answered twice through its link, and not a third time."""
+
+    def handler(request: dict[str, Any]) -> dict[str, Any]:
+        journal = request["journal"]
+        asked = len(journal["waitpointsResolved"])
+        if asked == 2:
+            return {"status": "completed", "output": asked, "journal": journal}
+        wait = {"clientWaitpointId": f"token:{asked}", "kind": "MANUAL", "meta": {"tokenId": "boss"}}
+        return {"status": "waiting", "waitpoints": [wait], "journal": journal}
+
+    tenant.handler = handler
+    run_id = api.post("/api/runs", {"workflowId": "x"}, format="json").json()["id"]
+    link = links.url(run_id, "boss", expires_at=10**15)
+    for _ in range(2):
+        assert Client().get(link).status_code == 200
+        assert Client().post(link, {"answer": "approve"}).status_code == 200
+        wake()
+    assert Client().post(link, {"answer": "approve"}).status_code == 409
+    assert records.load(run_id)["output"] == 2
