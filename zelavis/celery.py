@@ -24,17 +24,18 @@ def _outlive_the_broker(**kwargs: Any) -> None:
     """
     if not app.conf.broker_url.startswith("redis"):
         return
-    from kombu.transport.redis import Channel
+    from kombu.transport import redis
     from redis.exceptions import ConnectionError as Lost
 
-    parameters = Channel._connparams
+    channel: Any = redis.Channel
+    parameters = channel._connparams
 
     def connected(self: Any, *args: Any, **options: Any) -> Any:
         if self.connection is None or self.connection.client is None:
             raise Lost("the channel is closed")
         return parameters(self, *args, **options)
 
-    Channel._connparams = connected
+    channel._connparams = connected
 
 
 @worker_ready.connect
