@@ -199,7 +199,7 @@ def _wait(item: Any) -> Wait:
     if kind != states.DATETIME:
         if not wait.match_key:
             raise ProtocolError(f"tenant answered with waitpoint {key!r} that does not say what it waits for"[:200])
-        _name(wait.match_key, "a waited-for name", LONGEST_WORKFLOW if kind == states.RUN else LONGEST_NAME)
+        _name(wait.match_key, "a waited-for name", longest_match(kind))
     return wait
 
 
@@ -226,9 +226,18 @@ def _report(item: Any) -> dict[str, Any]:
     return item  # type: ignore[no-any-return]
 
 
-def _name(value: str, what: str, longest: int = LONGEST_NAME) -> None:
+def fits(value: str, longest: int = LONGEST_NAME) -> bool:
     """What becomes a column: not too long, and without the one character that a database text cannot hold."""
-    if len(value) > longest or "\x00" in value:
+    return len(value) <= longest and "\x00" not in value
+
+
+def longest_match(kind: str) -> int:
+    """How long the name may be that a waitpoint of this kind waits for."""
+    return LONGEST_WORKFLOW if kind == states.RUN else LONGEST_NAME
+
+
+def _name(value: str, what: str, longest: int = LONGEST_NAME) -> None:
+    if not fits(value, longest):
         raise ProtocolError(f"tenant answered with {what} that has a NUL or more than {longest} characters")
 
 

@@ -49,7 +49,7 @@ def validate(body: dict[str, Any]) -> None:
         raise InvalidBody("`runId` must be 1 to 400 printable characters without a slash")
     if len(body.get("workflowId", "")) > protocol.LONGEST_WORKFLOW:
         raise InvalidBody(f"`workflowId` has more than {protocol.LONGEST_WORKFLOW} characters")
-    if any(not 0 < len(step) <= protocol.LONGEST_NAME or "\x00" in step for step in body.get("seedResults", {})):
+    if any(not step or not protocol.fits(step) for step in body.get("seedResults", {})):
         raise InvalidBody(f"`seedResults` names steps of 1 to {protocol.LONGEST_NAME} characters")
 
 

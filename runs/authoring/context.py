@@ -261,7 +261,7 @@ class Context:
 
         One that was cut off is sent anew, from the beginning, in the place of what there was.
         """
-        if not 0 < len(stream_id) <= protocol.LONGEST_NAME or "\x00" in stream_id:
+        if not stream_id or not protocol.fits(stream_id):
             raise ValueError("a stream needs an id of 1 to 400 characters")
         if stream_id in self._streamed:
             return

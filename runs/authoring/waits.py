@@ -43,11 +43,9 @@ class Waitable:
         Raises:
             ValueError: a name that is empty, too long, or holds a NUL.
         """
-        wait, longest = self.wait, protocol.LONGEST_NAME
-        if len(wait.key) > longest or "\x00" in wait.key:
+        wait, longest = self.wait, protocol.longest_match(self.wait.kind)
+        if not protocol.fits(wait.key):
             raise ValueError(f"a name that is waited for is too long or holds a NUL: {wait.key[:60]!r}")
-        if wait.kind == states.RUN:
-            longest = protocol.LONGEST_WORKFLOW
         if wait.kind != states.DATETIME and not 0 < len(wait.match_key) <= longest:
             raise ValueError(f"a name that is waited for has 1 to {longest} characters: {wait.key[:60]!r}")
 

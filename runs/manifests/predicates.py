@@ -105,7 +105,7 @@ def split_path(path: Any) -> list[str | int]:
             return []
         digits = (match[1] or "").lstrip("0") or "0"
         # No list is so long, and Python does not read a number of any length.
-        segments.append(int(digits[:15]) if len(digits) <= 15 else 10**15)
+        segments.append(int(digits) if len(digits) <= 15 else 10**15)
     return segments
 
 
