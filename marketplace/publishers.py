@@ -6,7 +6,6 @@ import re
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.apps import apps
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
@@ -103,7 +102,7 @@ def has_left(publisher: Publisher, actor: Actor, *, since: datetime) -> bool:
     """Whether the person was taken off the publisher, or left it, after a moment: as the audit log tells."""
     if actor.user is None:
         return False
-    events = apps.get_model("zelavis", "AuditEvent").objects.filter(
+    events = audit.events().filter(
         action="publisher.member", target=f"publisher:{publisher.slug}", created_at__gte=since
     )
     name = actor.user.get_username()

@@ -21,8 +21,7 @@ def record(action: str, *, target: str, actor: str, reason: str = "", changes: M
         reason: as given by the actor.
         changes: ``{"field": [before, after]}``.
     """
-    # Looked up by name: this module stands below the models of the core and is used by every app.
-    apps.get_model("zelavis", "AuditEvent").objects.create(
+    events().create(
         id=identifiers.make("aud"),
         action=action,
         target=target,
@@ -31,6 +30,12 @@ def record(action: str, *, target: str, actor: str, reason: str = "", changes: M
         changes=dict(changes or {}),
         request_id=request_id.get(),
     )
+
+
+def events() -> Any:
+    """The manager of the log's rows (``zelavis.models.AuditEvent``), newest first, for whoever reads them."""
+    # Looked up by name: this module stands below the models of the core and is used by every app.
+    return apps.get_model("zelavis", "AuditEvent").objects
 
 
 def actor_of(request: Any) -> str:

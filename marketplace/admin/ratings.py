@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.apps import apps
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
@@ -16,6 +15,7 @@ from django.utils.safestring import SafeString
 from marketplace import actors, moderation
 from marketplace.admin.lists import BehindFilter, CappedAdmin
 from marketplace.models import Plugin, Rating
+from zelavis import audit
 from zelavis.errors import ZelavisError
 from zelavis.templatetags.zelavis_ui import ago, badge
 
@@ -57,9 +57,7 @@ class RatingAdmin(CappedAdmin):
             "opts": self.opts,
             "original": rating,
             "rating": rating,
-            "events": apps.get_model("zelavis", "AuditEvent").objects.filter(
-                target=f"rating:{rating.plugin.name}#{rating.pk}"
-            )[:50],
+            "events": audit.events().filter(target=f"rating:{rating.plugin.name}#{rating.pk}")[:50],
             "verbs": moderation.possible(rating, actors.of(request)),
         }
         return TemplateResponse(request, "admin/marketplace/rating/page.html", context)
